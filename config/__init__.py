@@ -1,0 +1,1 @@
+"""Settings, the database launcher and the queue broker. Nothing here knows the desk's own apps."""

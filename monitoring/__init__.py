@@ -1,0 +1,1 @@
+"""Knows when to look: candles, signals, schedules, the close ledger, and the engine that has each close judged."""

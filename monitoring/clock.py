@@ -1,0 +1,44 @@
+"""
+The desk's clock (P10). Nothing else asks for the time of day.
+
+App time = epoch + (real time - epoch) x speed, so every process, and a simulated exchange outside, agrees on
+it without talking. Leases, HTTP time-outs and back-off use real time (`time.monotonic`, PostgreSQL's `now()`).
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+
+def now() -> datetime:
+    """App time, aware, in UTC."""
+    return at(now_ms())
+
+
+def now_ms() -> int:
+    """App time in milliseconds since the Unix epoch."""
+    return from_real(real_s=time.time())
+
+
+def from_real(*, real_s: float) -> int:
+    """App time in milliseconds at a real Unix time in seconds."""
+    epoch, speed = float(settings.CLOCK_EPOCH), float(settings.CLOCK_SPEED)
+    return int((epoch + (real_s - epoch) * speed) * 1000)
+
+
+def real_seconds(duration: timedelta) -> float:
+    """How many real seconds a span of app time lasts."""
+    return duration.total_seconds() / float(settings.CLOCK_SPEED)
+
+
+def at(ms: int) -> datetime:
+    """Milliseconds since the Unix epoch as an aware UTC time."""
+    return datetime.fromtimestamp(ms // 1000, tz=UTC) + timedelta(milliseconds=ms % 1000)
+
+
+def to_ms(moment: datetime) -> int:
+    """An aware time as milliseconds since the Unix epoch."""
+    return int(moment.timestamp() * 1000)
