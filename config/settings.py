@@ -81,6 +81,7 @@ USE_I18N = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise warns about a folder that is not there
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # served straight from the checkout: no collectstatic before the first start
 
@@ -158,6 +159,8 @@ MARKET_IS_SIMULATED = all(is_simulated(url) for url in MARKETS[MARKET].values())
 # --- Clock ----------------------------------------------------------------------------------------------------------
 CLOCK_SPEED = env.decimal("CLOCK_SPEED", default="1", minimum="0.1")
 CLOCK_EPOCH = env.decimal("CLOCK_EPOCH", default="0", minimum="0")  # unix seconds
+if CLOCK_SPEED != 1 and not CLOCK_EPOCH:
+    raise ImproperlyConfigured(f"CLOCK_SPEED is {CLOCK_SPEED}, which needs CLOCK_EPOCH: the unix second at which both clocks agreed")
 if CLOCK_SPEED != 1 and not MARKET_IS_SIMULATED:
     raise ImproperlyConfigured(
         f"CLOCK_SPEED is {CLOCK_SPEED}, but MARKET_WS_URL and MARKET_REST_URL are not both a simulated exchange's: only 1 is allowed"

@@ -1,3 +1,16 @@
-"""Routes."""
+"""Routes of the desk."""
 
-urlpatterns: list = []
+from __future__ import annotations
+
+from django.urls import path
+
+from desk import views
+
+app_name = "desk"
+urlpatterns = [
+    path("", views.desk, name="desk"),
+    path("api/v1/signals/<str:token>/", views.signal_webhook, name="signal_webhook"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
+]

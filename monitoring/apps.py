@@ -1,9 +1,16 @@
-"""The application's name."""
+"""The application's name and its handler."""
 
 from django.apps import AppConfig
 
 
 class MonitoringConfig(AppConfig):
-    """Registered in INSTALLED_APPS; the floors above register what they add in their own `ready`."""
+    """Registers setup monitoring with the engine; the floors above register what they add in their own `ready`."""
 
     name = "monitoring"
+
+    def ready(self) -> None:
+        from monitoring import engine
+        from monitoring.models.schedules import WorkflowType
+        from monitoring.setup_workflow import SetupHandler
+
+        engine.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())

@@ -7,7 +7,9 @@ it without talking. Leases, HTTP time-outs and back-off use real time (`time.mon
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -20,13 +22,24 @@ def now() -> datetime:
 
 def now_ms() -> int:
     """App time in milliseconds since the Unix epoch."""
-    return from_real(real_s=time.time())
+    return _source()
 
 
 def from_real(*, real_s: float) -> int:
     """App time in milliseconds at a real Unix time in seconds."""
     epoch, speed = float(settings.CLOCK_EPOCH), float(settings.CLOCK_SPEED)
     return int((epoch + (real_s - epoch) * speed) * 1000)
+
+
+@contextlib.contextmanager
+def override(source: Callable[[], int]) -> Iterator[None]:
+    """Take app time from `source` (ms) for a while, in this process only: how a test walks through a day."""
+    global _source
+    former, _source = _source, source
+    try:
+        yield
+    finally:
+        _source = former
 
 
 def real_seconds(duration: timedelta) -> float:
@@ -42,3 +55,10 @@ def at(ms: int) -> datetime:
 def to_ms(moment: datetime) -> int:
     """An aware time as milliseconds since the Unix epoch."""
     return int(moment.timestamp() * 1000)
+
+
+def _running() -> int:
+    return from_real(real_s=time.time())
+
+
+_source: Callable[[], int] = _running

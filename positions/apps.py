@@ -1,9 +1,21 @@
-"""The application's name."""
+"""The application's name, and what it adds to the floor below."""
 
 from django.apps import AppConfig
 
 
 class PositionsConfig(AppConfig):
-    """Registered in INSTALLED_APPS."""
+    """Registers position management, the hook that fills paper orders, and what must be watched and swept."""
 
     name = "positions"
+
+    def ready(self) -> None:
+        from monitoring import controls, engine, sweeps, watchlist
+        from monitoring.models.schedules import WorkflowType
+        from positions import closes, orders, sweep, watching
+        from positions.position_workflow import PositionHandler
+
+        engine.register(WorkflowType.POSITION_MANAGEMENT, PositionHandler())
+        engine.before_decisions(closes.on_close)
+        controls.report_in_flight(orders.in_flight)
+        watchlist.register(watching.open_positions)
+        sweeps.register(sweep.requeue)

@@ -262,6 +262,7 @@ class Migration(migrations.Migration):
                 ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('close_reason', models.TextField(blank=True, db_default='', default='')),
                 ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
+                ('claimed_by', models.UUIDField(blank=True, editable=False, null=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('trader', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='signals', to='monitoring.trader')),
             ],

@@ -55,6 +55,7 @@ class Signal(models.Model):
     close_reason = fields.text()
     # Real time until which a worker holds the signal in a passing state; a sweep takes it back afterwards.
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    claimed_by = models.UUIDField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "signals"

@@ -66,6 +66,8 @@ class Trader(models.Model):
     daily_budget_usd = fields.NumericField(null=True, blank=True)
     webhook_token_hash = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)  # noqa: DJ001
     created_at = fields.created_at()
+    # Closes after this are screened; a trigger renews it when the state, market, interval, symbols or conditions change.
+    screened_since = models.DateTimeField(db_default=fields.AppNow(), editable=False)
 
     class Meta:
         db_table = "traders"

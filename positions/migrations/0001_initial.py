@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('monitoring', '0001_initial'),
+        ('monitoring', '0006_screened_since'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ManagementEffectiveness',
             fields=[
-                ('trader_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('trader', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, primary_key=True, related_name='+', serialize=False, to='monitoring.trader')),
                 ('avg_decisions_per_trade', monitoring.fields.NumericField(null=True)),
                 ('avg_sl_adjustments', monitoring.fields.NumericField(null=True)),
                 ('avg_tp_adjustments', monitoring.fields.NumericField(null=True)),
@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='MonitoringEffectiveness',
             fields=[
-                ('trader_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('trader', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, primary_key=True, related_name='+', serialize=False, to='monitoring.trader')),
                 ('total_monitored', models.IntegerField()),
                 ('entered_trades', models.IntegerField()),
                 ('abandoned_setups', models.IntegerField()),
@@ -234,6 +234,7 @@ class Migration(migrations.Migration):
                 ('side', models.CharField(choices=[('long', 'Long'), ('short', 'Short')], max_length=8)),
                 ('status', models.CharField(choices=[('opening', 'Opening'), ('open', 'Open'), ('closing', 'Closing'), ('closed', 'Closed')], db_default='opening', default='opening', max_length=16)),
                 ('contracts', monitoring.fields.NumericField(db_default=0, default=0)),
+                ('planned_contracts', monitoring.fields.NumericField(db_default=0, default=0)),
                 ('initial_contracts', monitoring.fields.NumericField(db_default=0, default=0)),
                 ('cost', monitoring.fields.NumericField(db_default=0, default=0)),
                 ('entry_price', monitoring.fields.NumericField(blank=True, null=True)),

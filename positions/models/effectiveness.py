@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.db import models
 
 from monitoring import fields
+from monitoring.models import Trader
 
 
 class MonitoringSignal(models.Model):
@@ -36,7 +37,7 @@ class MonitoringSignal(models.Model):
 class MonitoringEffectiveness(models.Model):
     """Per trader: how setup monitoring turned out."""
 
-    trader_id = models.UUIDField(primary_key=True)
+    trader = models.OneToOneField(Trader, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+")
     total_monitored = models.IntegerField()
     entered_trades = models.IntegerField()
     abandoned_setups = models.IntegerField()
@@ -72,7 +73,7 @@ class ManagementPosition(models.Model):
 class ManagementEffectiveness(models.Model):
     """Per trader: how position management turned out."""
 
-    trader_id = models.UUIDField(primary_key=True)
+    trader = models.OneToOneField(Trader, on_delete=models.DO_NOTHING, primary_key=True, db_constraint=False, related_name="+")
     avg_decisions_per_trade = fields.NumericField(null=True)
     avg_sl_adjustments = fields.NumericField(null=True)
     avg_tp_adjustments = fields.NumericField(null=True)

@@ -36,6 +36,7 @@ class Position(models.Model):
     side = models.CharField(max_length=8, choices=Side)
     status = models.CharField(max_length=16, choices=Status, default=Status.OPENING, db_default=Status.OPENING)
     contracts = fields.NumericField(default=0, db_default=0)
+    planned_contracts = fields.NumericField(default=0, db_default=0)  # what the risk gate approved for the entry
     initial_contracts = fields.NumericField(default=0, db_default=0)
     cost = fields.NumericField(default=0, db_default=0)
     entry_price = fields.NumericField(null=True, blank=True)

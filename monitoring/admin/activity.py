@@ -1,0 +1,179 @@
+"""The market's candles, the event log, switches, audit, and what keeps the desk running."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from monitoring import clock
+from monitoring.models import (
+    AbsentCandle,
+    AuditLog,
+    BudgetReservation,
+    Candle,
+    Event,
+    Halt,
+    Heartbeat,
+    Installation,
+    Instrument,
+    NotificationDelivery,
+    NotificationTarget,
+)
+
+from .base import RecordAdmin, number, pretty, tag
+
+LEVEL_TONES = {"info": "quiet", "warning": "warn", "critical": "bad"}
+
+
+@admin.register(Candle)
+class CandleAdmin(RecordAdmin):
+    """Closed candles as the exchange sent them."""
+
+    list_display = ("symbol", "interval", "opened", "open_text", "high_text", "low_text", "close_text", "volume_text", "source")
+    list_filter = ("market", "interval", "source")
+    search_fields = ("symbol",)
+    date_hierarchy = "received_at"
+    ordering = ("-id",)
+
+    @admin.display(description="Open time", ordering="open_time")
+    def opened(self, candle: Candle) -> str:
+        return f"{clock.at(candle.open_time):%Y-%m-%d %H:%M}"
+
+    @admin.display(description="Open")
+    def open_text(self, candle: Candle) -> str:
+        return number(candle.open)
+
+    @admin.display(description="High")
+    def high_text(self, candle: Candle) -> str:
+        return number(candle.high)
+
+    @admin.display(description="Low")
+    def low_text(self, candle: Candle) -> str:
+        return number(candle.low)
+
+    @admin.display(description="Close")
+    def close_text(self, candle: Candle) -> str:
+        return number(candle.close)
+
+    @admin.display(description="Volume")
+    def volume_text(self, candle: Candle) -> str:
+        return number(candle.volume)
+
+
+@admin.register(AbsentCandle)
+class AbsentCandleAdmin(RecordAdmin):
+    """Candles that the exchange itself lacks."""
+
+    list_display = ("market", "symbol", "interval", "open_time", "noted_at")
+    list_filter = ("market", "interval")
+    search_fields = ("symbol",)
+    date_hierarchy = "noted_at"
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(RecordAdmin):
+    """Symbols and their filters."""
+
+    list_display = ("symbol", "market", "base", "quote", "tick", "step", "is_trading", "updated_at")
+    list_filter = ("market", "is_trading", "quote")
+    search_fields = ("symbol", "base")
+    ordering = ("symbol",)
+
+    @admin.display(description="Tick")
+    def tick(self, row: Instrument) -> str:
+        return number(row.tick_size)
+
+    @admin.display(description="Step")
+    def step(self, row: Instrument) -> str:
+        return number(row.step_size)
+
+
+@admin.register(Event)
+class EventAdmin(RecordAdmin):
+    """The event log in commit order."""
+
+    list_display = ("at", "kind", "level_tag", "text", "trader")
+    list_filter = ("level", "kind", "trader")
+    search_fields = ("text",)
+    list_select_related = ("trader",)
+    date_hierarchy = "at"
+    ordering = ("-id",)
+    readonly_fields = ("details",)
+    fields = ("seq", "at", "kind", "level", "text", "details", "user", "trader", "signal", "position_id", "schedule")
+
+    @admin.display(description="Level", ordering="level")
+    def level_tag(self, event: Event) -> SafeString:
+        return tag(event.level, LEVEL_TONES[event.level])
+
+    @admin.display(description="Data")
+    def details(self, event: Event) -> SafeString:
+        return pretty(event.data)
+
+
+@admin.register(Halt)
+class HaltAdmin(RecordAdmin):
+    """Kill switches, open and resumed."""
+
+    list_display = ("scope", "state", "reason", "halted_by", "halted_at", "resumed_by", "resumed_at", "source")
+    list_filter = ("state", "source")
+    search_fields = ("scope", "reason", "halted_by")
+    date_hierarchy = "halted_at"
+    ordering = ("-halted_at",)
+
+
+@admin.register(AuditLog)
+class AuditLogAdmin(RecordAdmin):
+    """Who changed what, when, from where and why."""
+
+    list_display = ("at", "actor", "action", "subject_type", "subject_id", "reason", "source")
+    list_filter = ("action", "subject_type", "source")
+    search_fields = ("actor", "subject_id", "reason")
+    date_hierarchy = "at"
+    ordering = ("-id",)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(RecordAdmin):
+    """Processes that are alive."""
+
+    list_display = ("kind", "instance", "started_at", "beat_at")
+    list_filter = ("kind",)
+    ordering = ("-beat_at",)
+
+
+@admin.register(BudgetReservation)
+class BudgetReservationAdmin(RecordAdmin):
+    """Money set aside for questions."""
+
+    list_display = ("day", "trader", "reserved_usd", "spent_usd", "created_at")
+    list_filter = ("trader",)
+    list_select_related = ("trader",)
+    date_hierarchy = "day"
+
+
+@admin.register(NotificationTarget)
+class NotificationTargetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Where people want to be told."""
+
+    list_display = ("name", "user", "min_level", "is_active")
+    list_filter = ("min_level", "is_active")
+    search_fields = ("name", "user__username")
+    list_select_related = ("user",)
+
+
+@admin.register(NotificationDelivery)
+class NotificationDeliveryAdmin(RecordAdmin):
+    """Who was told of what."""
+
+    list_display = ("created_at", "user", "event", "target", "status", "attempts", "error")
+    list_filter = ("status",)
+    list_select_related = ("user", "event", "target")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+
+
+@admin.register(Installation)
+class InstallationAdmin(RecordAdmin):
+    """Which clock and data source this database belongs to."""
+
+    list_display = ("market_source", "clock_speed", "clock_epoch", "created_at")

@@ -1,0 +1,147 @@
+"""
+What a market adapter gives and takes. Pure.
+
+FeedError
+  BadFrame         a message of the stream, or a REST row, that is not what the exchange documents
+  NotSupported     a market for which there is no adapter
+  RestError
+    RestRefused    the exchange understood and said no (unknown symbol, wrong interval)
+    RestLimited    too many requests; `retry_after_s` says how long to be quiet
+    RestDown       no answer, or one that is the server's fault
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from monitoring import intervals
+
+
+class FeedError(Exception):
+    """The feed can't be followed as asked."""
+
+
+class BadFrame(FeedError):
+    """A message that is not what the exchange documents."""
+
+
+class NotSupported(FeedError):
+    """A market for which there is no adapter."""
+
+
+class RestError(FeedError):
+    """A REST call that gave no candles."""
+
+
+class RestRefused(RestError):
+    """The exchange understood the call and refused it."""
+
+
+class RestLimited(RestError):
+    """The exchange asks for silence."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RestDown(RestError):
+    """No answer, or one that is the server's fault."""
+
+
+@dataclass(frozen=True)
+class ClosedCandle:
+    """A candle that the exchange has closed. Times in ms; prices in quote; volume in base, `quote_volume` in quote."""
+
+    market: str
+    symbol: str
+    interval: str
+    open_time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    trades: int
+
+    def __post_init__(self) -> None:
+        """:raises BadFrame: if it can't be a candle: not aligned, not finite, not positive, or out of order"""
+        prices = (self.open, self.high, self.low, self.close)
+        if not all(number.is_finite() and abs(number.adjusted()) < 20 for number in (*prices, self.volume, self.quote_volume)):
+            raise BadFrame("a number is not finite or out of all bounds")
+        if min(prices) <= 0 or self.low != min(prices) or self.high != max(prices):
+            raise BadFrame(f"prices are out of order: open {self.open} high {self.high} low {self.low} close {self.close}")
+        if self.volume < 0 or self.quote_volume < 0 or self.trades < 0:
+            raise BadFrame("a volume or the number of trades is negative")
+        if self.open_time <= 0 or self.open_time % intervals.length_ms(self.interval):
+            raise BadFrame(f"open time {self.open_time} does not begin a candle of {self.interval}")
+
+
+@dataclass(frozen=True)
+class InstrumentInfo:
+    """A symbol and the filters its orders must pass."""
+
+    symbol: str
+    base: str
+    quote: str
+    tick_size: Decimal
+    step_size: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+    is_trading: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the exchange allows on one connection and in one REST call."""
+
+    streams_per_connection: int
+    messages_per_second: int
+    streams_per_message: int
+    rows_per_call: int
+
+
+@dataclass(frozen=True)
+class RestCall:
+    """A GET relative to the market's REST address."""
+
+    path: str
+    query: Mapping[str, str | int]
+
+
+class Adapter(Protocol):
+    """One market's wire format. Adding a market is one module with these and a line in the registry."""
+
+    market: str
+    limits: Limits
+
+    def stream_url(self, base: str) -> str:
+        """The address to connect to, given the market's stream base address."""
+
+    def subscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
+        """The message that subscribes to closes of (symbol, interval) pairs."""
+
+    def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
+        """The message that ends them."""
+
+    def may_close(self, frame: bytes) -> bool:
+        """Whether a frame could hold a closed candle, told without parsing it."""
+
+    def closed_candle(self, frame: bytes) -> ClosedCandle | None:
+        """The closed candle of a frame, or None for anything else. :raises BadFrame: if it is neither"""
+
+    def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
+        """The call for up to `limit` candles from open time `start` (ms) on, oldest first."""
+
+    def candles(self, body: Any, *, symbol: str, interval: str, now_ms: int) -> list[ClosedCandle]:
+        """The closed candles of such an answer, oldest first; one still open is left out."""
+
+    def instruments_call(self) -> RestCall:
+        """The call for all symbols of the market."""
+
+    def instruments(self, body: Any) -> list[InstrumentInfo]:
+        """The symbols of such an answer."""

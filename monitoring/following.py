@@ -1,0 +1,133 @@
+"""
+Which closes of a stream are recorded when: in order and without holes. Pure.
+
+A close that follows the newest recorded one goes on at once. One that leaves a gap is held until REST has filled it,
+so that nobody is ever asked about a window with a hole. A close that is overdue is a gap as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from monitoring import indicators, intervals
+from monitoring.feed.contract import ClosedCandle
+
+Stream = tuple[str, str]  # symbol, interval
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Candles to fetch: open times from `start` to `end` in ms, both included."""
+
+    stream: Stream
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What a fetched gap leads to: candles to record, those that were held behind it, and what the exchange lacks."""
+
+    fetched: list[ClosedCandle]
+    held: list[ClosedCandle]
+    absent: list[int]
+
+
+@dataclass
+class _State:
+    """`known` is the newest recorded open time; None while the window that indicators need is not complete."""
+
+    known: int | None
+    owed_since: int
+    held: dict[int, ClosedCandle] = field(default_factory=dict)
+    fetching: bool = False
+
+
+class Following:
+    """The state of all streams of one market."""
+
+    def __init__(self) -> None:
+        self._streams: dict[Stream, _State] = {}
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def missing(self, wanted: Iterable[Stream]) -> set[Stream]:
+        """Streams among the wanted that are not followed yet."""
+        return set(wanted) - set(self._streams)
+
+    def want(self, wanted: Mapping[Stream, int], *, known: Mapping[Stream, int | None]) -> None:
+        """Follow exactly these streams, owed from a moment in ms; `known` tells of the new ones what is recorded."""
+        for stream in set(self._streams) - set(wanted):
+            del self._streams[stream]
+        for stream, owed_since in wanted.items():
+            state = self._streams.setdefault(stream, _State(known.get(stream), owed_since))
+            state.owed_since = owed_since
+
+    def arrived(self, candle: ClosedCandle) -> list[ClosedCandle]:
+        """What may be recorded now that a close arrived: nothing while a gap before it is open."""
+        state = self._streams.get((candle.symbol, candle.interval))
+        if state is None:
+            return []
+        if state.known is not None and candle.open_time <= state.known:
+            return [candle]  # late or repeated: the database knows whether it is new
+        state.held[candle.open_time] = candle
+        return self._release(state, candle.interval) if not state.fetching else []
+
+    def gaps(self, *, now_ms: int, grace_ms: int) -> list[Gap]:
+        """Gaps to fetch now; each stream has one fetch at a time, until `filled` or `failed` is called for it."""
+        found = []
+        for stream, state in self._streams.items():
+            if state.fetching:
+                continue
+            length = intervals.length_ms(stream[1])
+            end = intervals.newest_closed(at_ms=now_ms - grace_ms, interval=stream[1])
+            if state.held:
+                end = max(end, min(state.held) - length)
+            start = self._start(state, end, length)
+            if start <= end:
+                state.fetching = True
+                found.append(Gap(stream, start, end))
+        return found
+
+    def filled(self, gap: Gap, candles: Iterable[ClosedCandle]) -> Filled:
+        """Take in what was fetched for a gap, together with the closes that were held behind it."""
+        state = self._streams.get(gap.stream)
+        if state is None:
+            return Filled([], [], [])
+        state.fetching = False
+        fetched = {candle.open_time: candle for candle in candles}
+        everything = {**fetched, **state.held}
+        if not everything:
+            return Filled([], [], [])
+        length = intervals.length_ms(gap.stream[1])
+        first = min(everything) if state.known is None else min(state.known + length, min(everything))
+        # What lies between candles that exist, and was asked for, the exchange lacks; what lies after may still come.
+        expected = range(first, max(everything), length)
+        absent = [open_time for open_time in expected if open_time not in everything and gap.start <= open_time <= gap.end]
+        newest = max(everything)
+        state.known = newest if state.known is None else max(state.known, newest)
+        held = [state.held[open_time] for open_time in sorted(state.held)]
+        state.held.clear()
+        return Filled([fetched[open_time] for open_time in sorted(fetched)], held, absent)
+
+    def failed(self, gap: Gap) -> None:
+        """The fetch gave nothing; it is asked for again."""
+        if state := self._streams.get(gap.stream):
+            state.fetching = False
+
+    def _start(self, state: _State, end: int, length: int) -> int:
+        window_start = end - (indicators.WINDOW - 1) * length
+        if state.known is None:
+            owed = state.owed_since - state.owed_since % length
+            return min(window_start, owed)
+        return state.known + length
+
+    @staticmethod
+    def _release(state: _State, interval: str) -> list[ClosedCandle]:
+        length, released = intervals.length_ms(interval), []
+        while state.known is not None and (candle := state.held.pop(state.known + length, None)):
+            released.append(candle)
+            state.known = candle.open_time
+        return released

@@ -1,0 +1,36 @@
+"""`manage.py run_simulated_exchange`: Binance spot's market data, seeded, on the desk's own clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from monitoring import clock
+from monitoring.simulator.server import SimulatedExchange
+
+
+class Command(BaseCommand):
+    help = "Run a simulated exchange that speaks Binance spot's stream and REST market data."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8900)
+        parser.add_argument("--seed", type=int, default=7, help="Prices depend on the seed, the symbol and the time only.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        app = SimulatedExchange(seed=options["seed"], clock_ms=clock.now_ms, speed=float(settings.CLOCK_SPEED))
+        self.stdout.write(f"simulated exchange on {options['host']}:{options['port']}, seed {options['seed']}, {settings.CLOCK_SPEED}x")
+        uvicorn.run(
+            app,
+            host=options["host"],
+            port=options["port"],
+            lifespan="off",
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_ping_interval=20.0,
+            ws_ping_timeout=60.0,
+            timeout_graceful_shutdown=2,
+        )

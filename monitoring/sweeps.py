@@ -1,0 +1,34 @@
+"""
+Housekeeping that the listener does between closes: whatever a crash or a lost job left lying is picked up.
+
+Nothing here decides anything; it only enqueues jobs again, and those take leases. Higher floors register theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from monitoring import closes, first_analysis, jobs
+
+PATIENCE_S = 5.0  # real time; a job that is alive has begun by then
+
+_sweeps: list[Callable[[datetime], int]] = []
+
+
+def register(sweep: Callable[[datetime], int]) -> None:
+    """Have `sweep(before)` look for work that has waited since before a moment of app time."""
+    if sweep not in _sweeps:
+        _sweeps.append(sweep)
+
+
+def run(*, now: datetime) -> int:
+    """Run every sweep once; returns how many jobs were enqueued again."""
+    before = now - timedelta(seconds=PATIENCE_S * float(settings.CLOCK_SPEED))
+    count = closes.settle(now=now, stranded_before=before)
+    if first_analysis.waiting(created_before=before):
+        jobs.enqueue(jobs.Job.ANALYZE_SIGNALS)
+        count += 1
+    return count + sum(sweep(before) for sweep in _sweeps)

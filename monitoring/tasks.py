@@ -1,0 +1,20 @@
+"""Jobs that django-q runs: each translates its arguments and makes one call. `**_` lets an old worker take a newer caller's job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitoring import clock, engine, first_analysis, screening
+from monitoring.engine import Close
+
+
+def handle_closes(*, market: str, interval: str, open_time: int, symbols: list[str], **_: Any) -> None:
+    """Judge what is owed these closes, then screen them."""
+    close = Close(market, interval, open_time, tuple(symbols))
+    engine.handle(close)
+    screening.run(close, now=clock.now())
+
+
+def analyze_signals(**_: Any) -> None:
+    """Judge the signals that are new."""
+    first_analysis.run()

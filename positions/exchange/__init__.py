@@ -1,0 +1,1 @@
+"""Venues behind one contract. Only `positions.orders` may send; reconciliation and flatten may read."""

@@ -1,0 +1,69 @@
+"""Flatten: close every position of a scope, re-read the venue until it is flat, then halt the scope."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from monitoring import controls, events
+from monitoring.controls import HALTED, Actor
+from monitoring.events import NewEvent
+from monitoring.models import WorkflowSchedule
+from positions import orders, trading
+from positions.models import Order, Position
+from positions.orders import Cause
+
+logger = logging.getLogger(__name__)
+
+
+class NotFlat(Exception):
+    """Something is still held; the job comes back."""
+
+
+def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
+    """
+    Close what is held in a scope and halt it; returns how many positions were closed. One after the other.
+
+    :raises NotFlat: if the venue still holds something, so that the job is tried again; progress is an event
+    """
+    found = list(positions_of(scope).select_related("account", "trader", "signal"))
+    left = []
+    for position in found:
+        cause = Cause(Order.Cause.OPERATOR, f"flatten:{now:%Y%m%d%H%M%S}")
+        try:
+            trading.close(position, cause=cause, reason="flatten", now=now)
+        except trading.Busy as error:
+            logger.info("flatten waits: %s", error)
+        position.refresh_from_db()
+        if position.status != Position.Status.CLOSED or orders.held(position):
+            left.append(position)
+    _tell(scope, closed=len(found) - len(left), left=left, now=now)
+    if left:
+        raise NotFlat(f"{len(left)} positions of {scope} are still open")
+    controls.halt(scope=scope, state=HALTED, reason=f"flattened: {reason}", actor=actor, now=now)
+    return len(found)
+
+
+def positions_of(scope: str) -> QuerySet[Position]:
+    """Positions of a scope that are not closed."""
+    kind, _, key = scope.partition(":")
+    open_positions = Position.objects.exclude(status=Position.Status.CLOSED).order_by("created_at")
+    match kind:
+        case "trader":
+            return open_positions.filter(trader_id=UUID(key))
+        case "symbol":
+            return open_positions.filter(symbol=key)
+        case "workflow":
+            entities = WorkflowSchedule.objects.filter(id=UUID(key)).values("entity_id")
+            return open_positions.filter(id__in=entities)
+    return open_positions
+
+
+def _tell(scope: str, *, closed: int, left: list[Position], now: datetime) -> None:
+    symbols = [position.symbol for position in left]
+    text = f"flatten {scope}: {closed} closed, {len(left)} left {' '.join(symbols)}".strip()
+    data = {"scope": scope, "closed": closed, "left": symbols, "done": not left}
+    events.record(NewEvent("flatten_progress", text, data, level=events.CRITICAL if left else events.WARNING), now=now)

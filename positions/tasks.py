@@ -1,0 +1,64 @@
+"""Jobs that django-q runs: each translates its arguments and makes one call."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from monitoring import clock, events, intervals
+from monitoring.controls import Actor
+from positions import flatten as flattening
+from positions import trading
+from positions.models import Order, PositionManagementDecision
+from positions.orders import Cause
+from positions.position_workflow import management_event
+from positions.risk import Denied
+
+
+def open_position(*, analysis_id: str, **_: Any) -> None:
+    """Open the position that an entering answer asked for."""
+    trading.open_position(analysis_id=UUID(analysis_id), now=clock.now())
+
+
+def act_on_decision(*, decision_id: str, **_: Any) -> None:
+    """Carry out a management decision once, and record its outcome."""
+    row = (
+        PositionManagementDecision.objects.select_related("position__trader__profile", "position__account", "run__schedule", "analysis")
+        .filter(id=UUID(decision_id), outcome="")
+        .first()
+    )
+    if row is None:
+        return
+    now = clock.now()
+    position, previous_stop = row.position, row.position.stop_loss
+    late = now - row.timestamp > timedelta(milliseconds=intervals.length_ms(row.run.schedule.interval))
+    outcome = str(Denied("late", "the next candle has closed")) if late else _act(row)
+    if not PositionManagementDecision.objects.filter(id=row.id, outcome="").update(outcome=outcome[:200]):
+        return
+    position.refresh_from_db()
+    row.outcome = outcome
+    events.record(management_event(row, position=position, previous_stop=previous_stop, now=now), now=now)
+
+
+def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:
+    """Close what is held in a scope, and halt it once the venue is flat."""
+    flattening.flatten(scope=scope, reason=reason, actor=Actor(by, source), now=clock.now())
+
+
+def _act(row: PositionManagementDecision) -> str:
+    cause = Cause(Order.Cause.DECISION, str(row.id), row.analysis_id)
+    position, details, now = row.position, row.action_details, clock.now()
+    match row.action:
+        case "adjust_sl":
+            return trading.adjust_stop(position, price=Decimal(details["newStopLoss"]), cause=cause, now=now)
+        case "adjust_tp":
+            return trading.adjust_target(position, price=Decimal(details["newTakeProfit"]), cause=cause, now=now)
+        case "reduce":
+            return trading.reduce(position, fraction=Decimal(details["reduceAmount"]), cause=cause, now=now)
+        case "add":
+            return trading.add(position, quantity=Decimal(details["addAmount"]), cause=cause, now=now)
+        case "close":
+            return trading.close(position, cause=cause, reason="analyst: close", now=now)
+    return str(Denied("unknown_action", row.action))
