@@ -57,7 +57,11 @@ def metrics_text(seen: Overview) -> str:
     """The numbers in Prometheus' text format."""
     rows: list[tuple[str, str, Any]] = [
         ("candle_desk_queue_depth", "Jobs that wait for a worker.", seen.queue_depth),
-        ("candle_desk_listener_heartbeat_age_seconds", "Since any listener was last alive.", seen.listener_age_s if seen.listener_age_s is not None else "NaN"),
+        (
+            "candle_desk_listener_heartbeat_age_seconds",
+            "Since any listener was last alive.",
+            seen.listener_age_s if seen.listener_age_s is not None else "NaN",
+        ),
         ("candle_desk_active_workflows", "Workflows judged at every close.", seen.active_workflows),
         ("candle_desk_open_runs", "Ledger rows that are due or claimed.", seen.open_runs),
         ("candle_desk_open_positions", "Positions that are not closed.", seen.open_positions),

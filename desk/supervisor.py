@@ -94,7 +94,7 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             env=self._environment,
             start_new_session=True,
-            preexec_fn=in_child if sys.platform == "linux" else None,
+            preexec_fn=in_child if sys.platform == "linux" else None,  # noqa: PLW1509 - it only makes two system calls
         )
         threading.Thread(target=self._pass_on, args=(service.name, service.process), daemon=True).start()
 

@@ -29,7 +29,10 @@ ON CONFLICT (market, symbol, interval, open_time) DO NOTHING
 RETURNING market, symbol, interval, open_time
 """
 
-FRESH = "fresh AS (SELECT * FROM unnest(%(market)s::text[], %(symbol)s::text[], %(interval)s::text[], %(open_time)s::bigint[]) AS f(market, symbol, interval, open_time))"
+FRESH = """fresh AS (
+    SELECT * FROM unnest(%(market)s::text[], %(symbol)s::text[], %(interval)s::text[], %(open_time)s::bigint[])
+           AS f(market, symbol, interval, open_time)
+)"""
 
 # Of the candles a schedule is owed only the newest is judged; older ones, filled in after an outage, are accounted for.
 # A candle before `last_candle_time` came out of order: it is superseded as well.

@@ -98,9 +98,9 @@ def _parse_one(entry: Any, where: str) -> Condition:
     if not isinstance(entry, dict):
         raise ConditionError(f"{where}: an object with field, operator and value is needed")
     if extra := set(entry) - {"field", "operator", "value"}:
-        raise ConditionError(f"{where}: unknown key {sorted(extra)[0]!r}")
+        raise ConditionError(f"{where}: unknown key {min(extra)!r}")
     if missing := {"field", "operator", "value"} - set(entry):
-        raise ConditionError(f"{where}: {sorted(missing)[0]} is missing")
+        raise ConditionError(f"{where}: {min(missing)} is missing")
     field = _name(entry["field"], f"{where}, field")
     operator = entry["operator"]
     if operator not in OPERATORS:
@@ -145,7 +145,8 @@ def _evaluate_one(condition: Condition, readings: Mapping[str, Reading]) -> Resu
     if condition.operator in ("crosses_above", "crosses_below"):
         return Result(condition, _crosses(left, right, up=condition.operator == "crosses_above"), current)
     low, high = others[0], others[-1]
-    assert low is not None and high is not None
+    assert low is not None
+    assert high is not None
     held = {
         "gt": current > low,
         "gte": current >= low,
@@ -161,8 +162,10 @@ def _evaluate_one(condition: Condition, readings: Mapping[str, Reading]) -> Resu
 def _crosses(left: Reading, right: Reading, *, up: bool) -> bool | None:
     if None in (left.previous, right.previous):
         return None
-    assert left.current is not None and right.current is not None
-    assert left.previous is not None and right.previous is not None
+    assert left.current is not None
+    assert left.previous is not None
+    assert right.current is not None
+    assert right.previous is not None
     if up:
         return left.previous <= right.previous and left.current > right.current
     return left.previous >= right.previous and left.current < right.current

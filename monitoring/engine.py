@@ -150,7 +150,9 @@ def deadline_of(*, open_time: int, interval: str, trader: Trader) -> datetime:
     return clock.at(intervals.close_time(open_time=open_time, interval=interval)) + timedelta(seconds=allowed_s)
 
 
-def analysis_row(question: Question, answer: Answer, *, trader: Trader, signal_id: UUID | None, run_id: UUID | None, candle_time: int, now: datetime) -> SignalAnalysis:
+def analysis_row(
+    question: Question, answer: Answer, *, trader: Trader, signal_id: UUID | None, run_id: UUID | None, candle_time: int, now: datetime
+) -> SignalAnalysis:
     """The evidence of one question, whatever came of it (P9)."""
     verdict = answer.verdict
     return SignalAnalysis(
@@ -359,7 +361,14 @@ def _analyses(
 
 def _unasked_outcome(run: ledger.Run, reason: Unasked) -> ledger.Outcome:
     own_fault = reason.status == "failed" and reason.reason in ("error", "attempts_exhausted")
-    return ledger.Outcome(run, reason.status, reason.reason, "fault" if own_fault else "neutral", reason.error if reason.status == "failed" else "", reason.stop)
+    return ledger.Outcome(
+        run,
+        reason.status,
+        reason.reason,
+        "fault" if own_fault else "neutral",
+        reason.error if reason.status == "failed" else "",
+        reason.stop,
+    )
 
 
 def _answered_outcome(run: ledger.Run, schedule: WorkflowSchedule, answer: Answer, *, shared: bool) -> ledger.Outcome:
@@ -393,7 +402,7 @@ def _why_inactive(schedule: WorkflowSchedule) -> str:
 def _own_error(run: ledger.Run, error: Exception) -> Unasked:
     if isinstance(error, DatabaseError):
         raise error  # everybody's trouble: the job comes back when the lease has run out
-    logger.exception("workflow %s failed on candle %s", run.schedule.id, run.candle_time)
+    logger.error("workflow %s failed on candle %s", run.schedule.id, run.candle_time, exc_info=error)
     return Unasked("failed", "error", error=f"{type(error).__name__}: {error}")
 
 

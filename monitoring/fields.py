@@ -9,7 +9,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 
-class NumericField(models.DecimalField):  # type: ignore[type-arg]
+class NumericField(models.DecimalField):
     """
     PostgreSQL `numeric` without a fixed scale: what is stored is what was computed, to the last digit.
 
@@ -44,26 +44,26 @@ class AppNow(models.Func):
     allowed_default = True
 
 
-def uuid_key() -> models.UUIDField:  # type: ignore[type-arg]
+def uuid_key() -> models.UUIDField:
     """A random UUID primary key that SQL inserts get as well."""
     return models.UUIDField(primary_key=True, default=uuid.uuid4, db_default=RandomUUID(), editable=False)
 
 
-def created_at() -> models.DateTimeField:  # type: ignore[type-arg]
+def created_at() -> models.DateTimeField:
     """App time at which the row was written."""
     return models.DateTimeField(db_default=AppNow(), editable=False)
 
 
-def json_list(**options: Any) -> models.JSONField:  # type: ignore[type-arg]
+def json_list(**options: Any) -> models.JSONField:
     """A JSON array, empty unless given."""
     return models.JSONField(default=list, blank=True, db_default=models.Value([], models.JSONField()), **options)
 
 
-def json_object(**options: Any) -> models.JSONField:  # type: ignore[type-arg]
+def json_object(**options: Any) -> models.JSONField:
     """A JSON object, empty unless given."""
     return models.JSONField(default=dict, blank=True, db_default=models.Value({}, models.JSONField()), **options)
 
 
-def text(**options: Any) -> models.TextField:  # type: ignore[type-arg]
+def text(**options: Any) -> models.TextField:
     """Text that is empty rather than null."""
     return models.TextField(default="", blank=True, db_default="", **options)

@@ -82,7 +82,7 @@ def _judge(signals: Sequence[Signal], *, now: datetime) -> None:
     dropped: dict[UUID, str] = {}
     open_signals = _not_dropped(signals, dropped, now)
     keys = _newest(open_signals)
-    windows = candles.windows({key for key in keys.values()})
+    windows = candles.windows(set(keys.values()))
     questions = []
     for signal in open_signals:
         window = windows[keys[signal.id]] if signal.id in keys else Hole("no candle is known")
@@ -247,6 +247,4 @@ def _event(signal: Signal, answer: Answer) -> NewEvent:
     }
     text = verdict.reasoning[:500] if verdict else f"no decision: {answer.outcome}, {answer.error[:300]}"
     level = events.INFO if verdict else events.WARNING
-    return NewEvent(
-        "signal_analyzed", text, data, level=level, user_id=signal.user_id, trader_id=signal.trader_id, signal_id=signal.id
-    )
+    return NewEvent("signal_analyzed", text, data, level=level, user_id=signal.user_id, trader_id=signal.trader_id, signal_id=signal.id)

@@ -102,7 +102,7 @@ class Following:
         if not everything:
             return Filled([], [], [])
         length = intervals.length_ms(gap.stream[1])
-        first = min(everything) if state.known is None else min(state.known + length, min(everything))
+        first = min(everything) if state.known is None else min(state.known + length, *everything)
         # What lies between candles that exist, and was asked for, the exchange lacks; what lies after may still come.
         expected = range(first, max(everything), length)
         absent = [open_time for open_time in expected if open_time not in everything and gap.start <= open_time <= gap.end]

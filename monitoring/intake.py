@@ -26,8 +26,10 @@ from monitoring.models import Signal, Trader
 from monitoring.models.traders import Side
 
 INSERT = """
-INSERT INTO signals (id, trader_id, user_id, symbol, interval, side, initial_price, matched_conditions, metadata, source, external_id, created_at)
-SELECT n.id, n.trader_id, n.user_id, n.symbol, n.interval, n.side, n.price, n.matched::jsonb, n.metadata::jsonb, n.source, n.external_id, %(now)s
+INSERT INTO signals (id, trader_id, user_id, symbol, interval, side, initial_price,
+                     matched_conditions, metadata, source, external_id, created_at)
+SELECT n.id, n.trader_id, n.user_id, n.symbol, n.interval, n.side, n.price,
+       n.matched::jsonb, n.metadata::jsonb, n.source, n.external_id, %(now)s
   FROM unnest(%(id)s::uuid[], %(trader_id)s::uuid[], %(user_id)s::uuid[], %(symbol)s::text[], %(interval)s::text[], %(side)s::text[],
               %(price)s::numeric[], %(matched)s::text[], %(metadata)s::text[], %(source)s::text[], %(external_id)s::text[])
        AS n(id, trader_id, user_id, symbol, interval, side, price, matched, metadata, source, external_id)

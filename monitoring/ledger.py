@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -110,7 +111,7 @@ class Outcome:
 def claim(*, market: str, interval: str, open_time: int, symbols: Sequence[str], limit: int, token: UUID, now: datetime) -> list[Run]:
     """Claim up to `limit` rows of these closes that are due, or whose lease ran out."""
     lease = min(intervals.length_ms(interval) / 1000, DEADLINE_CAP_S) / float(settings.CLOCK_SPEED) + LEASE_MARGIN_S
-    arguments = {
+    arguments: dict[str, Any] = {
         "market": market,
         "interval": interval,
         "open_time": open_time,

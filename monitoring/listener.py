@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
 import psycopg
 from django.db import DatabaseError, close_old_connections, connection
@@ -186,7 +187,7 @@ def _known(market: str, streams: set[Stream]) -> dict[Stream, int | None]:
     if not ordered:
         return {}
     with connection.cursor() as cursor:
-        arguments = {
+        arguments: dict[str, Any] = {
             "market": market,
             "window": indicators.WINDOW,
             "symbol": [symbol for symbol, _ in ordered],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from monitoring.models import Event, NotificationDelivery, NotificationTarget
 
-ORDER = {Event.Level.INFO: 0, Event.Level.WARNING: 1, Event.Level.CRITICAL: 2}
+ORDER: dict[str, int] = {Event.Level.INFO: 0, Event.Level.WARNING: 1, Event.Level.CRITICAL: 2}
 
 
 def notify(events: Sequence[Event]) -> list[NotificationDelivery]:

@@ -55,7 +55,10 @@ def start(*, workflow_type: WorkflowType, entity_id: UUID, trader: Trader, symbo
     A schedule that was stopped before is taken up again with its ledger: its closes in between become *skipped: disabled*.
     """
     former = (
-        WorkflowSchedule.objects.select_for_update().filter(workflow_type=workflow_type, entity_id=entity_id).order_by("-created_at").first()
+        WorkflowSchedule.objects.select_for_update()
+        .filter(workflow_type=workflow_type, entity_id=entity_id)
+        .order_by("-created_at")
+        .first()
     )
     if former is not None:
         if not former.is_active:
@@ -98,7 +101,7 @@ def disable(*, schedule_id: UUID, reason: str, actor: Actor, now: datetime) -> W
         schedule.stop_reason, schedule.stop_note = WorkflowSchedule.StopReason.OPERATOR, f"{actor.name}: {reason}"
         schedule.save(update_fields=["is_active", "stopped_at", "stop_reason", "stop_note"])
         data = _event_data(schedule, reason=reason) | {"errors": schedule.consecutive_errors, "last_error": schedule.last_error}
-        _tell("workflow_disabled", f"{schedule} disabled by {actor.name}: {reason}", data, schedule, events.WARNING, now)
+        _tell("workflow_disabled", f"{schedule} disabled by {actor.name}: {reason}", data, schedule, level=events.WARNING, now=now)
         _audit("disable", schedule, actor, reason, now)
     return schedule
 
@@ -117,7 +120,7 @@ def enable(*, schedule_id: UUID, reason: str, actor: Actor, now: datetime) -> in
                 raise AlreadyActive(f"{schedule} is active")
             skipped = _activate(schedule, now=now)
             data = _event_data(schedule, reason=reason) | {"skipped_closes": skipped}
-            _tell("workflow_enabled", f"{schedule} enabled by {actor.name}: {reason}", data, schedule, events.INFO, now)
+            _tell("workflow_enabled", f"{schedule} enabled by {actor.name}: {reason}", data, schedule, level=events.INFO, now=now)
             _audit("enable", schedule, actor, reason, now)
     except IntegrityError as error:
         if "schedule_one_active_per_entity" not in str(error):
@@ -141,9 +144,7 @@ def _activate(schedule: WorkflowSchedule, *, now: datetime) -> int:
     schedule.is_active, schedule.stopped_at, schedule.stop_reason, schedule.stop_note = True, None, "", ""
     schedule.consecutive_errors = 0
     schedule.last_candle_time = max(schedule.last_candle_time or 0, last)
-    schedule.save(
-        update_fields=["is_active", "stopped_at", "stop_reason", "stop_note", "consecutive_errors", "last_candle_time"]
-    )
+    schedule.save(update_fields=["is_active", "stopped_at", "stop_reason", "stop_note", "consecutive_errors", "last_candle_time"])
     return skipped
 
 
@@ -158,7 +159,7 @@ def _event_data(schedule: WorkflowSchedule, *, reason: str) -> dict[str, object]
     return {"symbol": schedule.symbol, "interval": schedule.interval, "workflow_type": schedule.workflow_type, "reason": reason}
 
 
-def _tell(kind: str, text: str, data: dict[str, object], schedule: WorkflowSchedule, level: str, now: datetime) -> None:
+def _tell(kind: str, text: str, data: dict[str, object], schedule: WorkflowSchedule, *, level: str, now: datetime) -> None:
     event = NewEvent(kind, text, data, level=level, user_id=schedule.user_id, trader_id=schedule.trader_id, schedule_id=schedule.id)
     events.record(event, now=now)
 

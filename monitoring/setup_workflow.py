@@ -199,7 +199,7 @@ def _decision(item: Judged, verdict: Verdict, outcome: str, now: datetime) -> Mo
     run, view = item.case.run, item.analysis.snapshot
     return MonitoringDecision(
         run_id=run.id,
-        signal_id=item.case.signal_id,
+        signal=item.case.entity.signal,
         timestamp=clock.at(intervals.close_time(open_time=run.candle_time, interval=run.schedule.interval)),
         candle_time=run.candle_time,
         price=Decimal(repr(item.close_price)),

@@ -18,7 +18,8 @@ MOVE = """
 UPDATE signals s
    SET status = m.new, close_reason = CASE WHEN m.new IN ('closed', 'expired') THEN m.reason ELSE s.close_reason END,
        closed_at = CASE WHEN m.new IN ('closed', 'expired') THEN %(now)s ELSE s.closed_at END,
-       monitoring_started_at = CASE WHEN m.new = 'monitoring' THEN coalesce(s.monitoring_started_at, %(now)s) ELSE s.monitoring_started_at END,
+       monitoring_started_at = CASE WHEN m.new = 'monitoring' THEN coalesce(s.monitoring_started_at, %(now)s)
+                                    ELSE s.monitoring_started_at END,
        position_opened_at = CASE WHEN m.new = 'in_position' THEN %(now)s ELSE s.position_opened_at END,
        lease_until = NULL, claimed_by = NULL
   FROM unnest(%(id)s::uuid[], %(old)s::text[], %(new)s::text[], %(reason)s::text[]) AS m(id, old, new, reason)

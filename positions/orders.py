@@ -26,7 +26,19 @@ from monitoring import clock, controls, events
 from monitoring.events import NewEvent
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
-from positions.exchange.contract import BUY, SELL, Balance, Exchange, ExchangeError, OrderNotFound, OrderReport, OrderRequest, Rejected, TradeReport, Unclear
+from positions.exchange.contract import (
+    BUY,
+    SELL,
+    Balance,
+    Exchange,
+    ExchangeError,
+    OrderNotFound,
+    OrderReport,
+    OrderRequest,
+    Rejected,
+    TradeReport,
+    Unclear,
+)
 from positions.exchange.factory import exchange_for
 from positions.models import ExchangeAccount, Fill, Order, Position
 from positions.risk import Denied
@@ -284,11 +296,12 @@ def _tell(order: Order, now: datetime) -> None:
     position = order.position
     price = order.average_price or order.trigger_price or order.price
     shown = f"{price.normalize():f}" if price is not None else "market"
+    text = f"{order.leg} {order.side} {order.quantity.normalize():f} at {shown}: {order.status}"
     level = events.WARNING if order.status in (Status.REJECTED, Status.UNKNOWN) else events.INFO
     events.record(
         NewEvent(
             "order_changed",
-            f"{order.leg} {order.side} {order.quantity.normalize():f} at {shown}: {order.status}{f', {order.error}' if order.error else ''}",
+            f"{text}, {order.error}" if order.error else text,
             {
                 "symbol": position.symbol,
                 "leg": order.leg,

@@ -92,9 +92,7 @@ class PositionHandler:
         return {}
 
 
-def management_event(
-    row: PositionManagementDecision, *, position: Position, previous_stop: Decimal | None, now: datetime
-) -> NewEvent:
+def management_event(row: PositionManagementDecision, *, position: Position, previous_stop: Decimal | None, now: datetime) -> NewEvent:
     """The event of a decision once its outcome is known."""
     level = events.INFO if row.outcome == APPLIED else events.WARNING
     return NewEvent(

@@ -55,7 +55,8 @@ def set_target(position: Position, *, price: Decimal, cause: Cause) -> bool:
 
 def resize(position: Position, *, cause: Cause, now: datetime) -> bool:
     """After the size changed: stop and target for what is held now."""
-    assert position.stop_loss is not None and position.take_profit is not None
+    assert position.stop_loss is not None
+    assert position.take_profit is not None
     protected = set_stop(position, price=position.stop_loss, cause=cause, now=now)
     set_target(position, price=position.take_profit, cause=cause)
     return protected

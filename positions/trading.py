@@ -8,14 +8,14 @@ applied, or denied with the reason. None of them runs inside a transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 
-from monitoring import candles, clock, events, schedules, signal_life
+from monitoring import candles, events, schedules, signal_life
 from monitoring.analyst.contract import ENTERS, TradePlan
 from monitoring.events import NewEvent
 from monitoring.models import Instrument, Signal, SignalAnalysis, WorkflowSchedule
@@ -56,7 +56,8 @@ def open_position(*, analysis_id: UUID, now: datetime) -> Position | Denied | No
     """
     analysis = SignalAnalysis.objects.select_related("signal__trader__user").get(id=analysis_id)
     signal = analysis.signal
-    assert signal is not None and analysis.decision in ENTERS
+    assert signal is not None
+    assert analysis.decision in ENTERS
     position = Position.objects.filter(signal=signal).select_related("account", "trader").first()
     if position is None:
         if signal.status != Signal.Status.READY:
@@ -237,7 +238,8 @@ def _enter(position: Position, signal: Signal, cause: Cause, *, now: datetime) -
         _mark_open(position, signal, now=now)
         settle(position, reason="stop", now=now)
         return position
-    assert position.stop_loss is not None and position.take_profit is not None
+    assert position.stop_loss is not None
+    assert position.take_profit is not None
     protected = protection.set_stop(position, price=position.stop_loss, cause=cause, now=now)
     if protected:
         protection.set_target(position, price=position.take_profit, cause=cause)
@@ -265,7 +267,8 @@ def _mark_open(position: Position, signal: Signal, *, now: datetime) -> None:
             now=now,
         )
         assert position.entry_price is not None
-        text = f"{position.side} {position.contracts.normalize():f} {position.symbol} at {position.entry_price:.8g}, stop {position.stop_loss}, target {position.take_profit}"
+        prices = [f"{price.normalize():f}" for price in (position.contracts, position.stop_loss, position.take_profit) if price]
+        text = f"{position.side} {prices[0]} at {position.entry_price:.7g}, stop {prices[1]}, target {prices[2]}"
         data = {
             "symbol": position.symbol,
             "side": position.side,
@@ -320,7 +323,9 @@ def _act(position: Position, action: str, act: Callable[[Holding], str | Denied]
         if position.status != Status.OPEN or not position.contracts:
             return str(Denied("not_open", f"the position is {position.status}"))
         last = candles.last_price(market=position.market, symbol=position.symbol)
-        assert last is not None and position.stop_loss is not None and position.take_profit is not None
+        assert last is not None
+        assert position.stop_loss is not None
+        assert position.take_profit is not None
         held = Holding(position.sign, position.contracts, position.stop_loss, position.take_profit, last.price)
         outcome = act(held)
     finally:
@@ -402,7 +407,7 @@ def _tell_closed(position: Position, reason: str, now: datetime) -> None:
     notify([events.record(_event("position_closed", text, data, position), now=now)])
 
 
-def _event(kind: str, text: str, data: dict[str, object], position: Position, level: str = events.INFO) -> NewEvent:
+def _event(kind: str, text: str, data: Mapping[str, object], position: Position, level: str = events.INFO) -> NewEvent:
     return NewEvent(
         kind,
         text,

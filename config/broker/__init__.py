@@ -38,7 +38,7 @@ def connection_parameters() -> dict[str, Any]:
     return {name: value for name, value in wrapper.get_connection_params().items() if name not in DJANGO_ONLY}
 
 
-class PgBroker(ORM):  # type: ignore[misc]
+class PgBroker(ORM):
     """`Q_CLUSTER = {"broker_class": "config.broker.PgBroker", "orm": "default", …}`."""
 
     _listener: psycopg.Connection[Any] | None = None

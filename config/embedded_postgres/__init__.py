@@ -27,7 +27,16 @@ import psycopg
 from . import binaries
 from .binaries import DidNotStart, EmbeddedPostgresError, ServiceUserMissing
 
-__all__ = ["DidNotStart", "EmbeddedPostgresError", "ServiceUserMissing", "data_directory", "ensure_running", "socket_directory", "status", "stop"]
+__all__ = [
+    "DidNotStart",
+    "EmbeddedPostgresError",
+    "ServiceUserMissing",
+    "data_directory",
+    "ensure_running",
+    "socket_directory",
+    "status",
+    "stop",
+]
 
 SOCKET_NAME = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel allows 107 on Linux and 103 on macOS
@@ -178,9 +187,7 @@ def _clear_stale_files(pgdata: Path) -> None:
 
 def _start(pgdata: Path, owner: binaries.ServiceUser | None) -> None:
     log = pgdata / "startup.log"
-    code = binaries.run(
-        "pg_ctl", "-w", "-t", str(START_TIMEOUT_S), "-D", str(pgdata), "-l", str(log), "start", user=owner, check=False
-    )
+    code = binaries.run("pg_ctl", "-w", "-t", str(START_TIMEOUT_S), "-D", str(pgdata), "-l", str(log), "start", user=owner, check=False)
     if code and status(pgdata) != ACCEPTING:
         tail = log.read_text(errors="replace")[-2000:] if log.exists() else "(no log was written)"
         raise DidNotStart(f"the embedded PostgreSQL did not start; end of {log}:\n{tail}")

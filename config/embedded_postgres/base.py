@@ -13,7 +13,7 @@ from . import ensure_running
 CANNOT_CONNECT_NOW = "57P03"  # the server answered, but is still starting or recovering
 
 
-class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
+class DatabaseWrapper(base.DatabaseWrapper):
     """`ENGINE = "config.embedded_postgres"`; `DATA_DIR` in the database settings says where it lives."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:

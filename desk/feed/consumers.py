@@ -22,7 +22,7 @@ LARGEST_CURSOR = 2**62
 hub = Hub(status.read)
 
 
-class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class FeedConsumer(AsyncWebsocketConsumer):
     """`/ws/feed/?after=<seq>`: events after that place, and once a second what the strip shows."""
 
     async def connect(self) -> None:
@@ -64,7 +64,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     await self._send_entries(entries)
                     self._cursor = entries[-1].seq
                     continue
-                if hub.status != sent_status:
+                if hub.status and hub.status != sent_status:
                     sent_status = hub.status
                     await asyncio.wait_for(self.send(text_data=sent_status), SEND_TIMEOUT_S)
                     continue
@@ -100,7 +100,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await asyncio.wait_for(self.close(code), SEND_TIMEOUT_S)
 
 
-class UnknownPath(AsyncWebsocketConsumer):  # type: ignore[misc]
+class UnknownPath(AsyncWebsocketConsumer):
     """Any other socket path: closed with a code instead of an error."""
 
     async def connect(self) -> None:

@@ -59,7 +59,7 @@ class Hub:
         self._up: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None
         self.last = 0
-        self.status = "{}"
+        self.status = ""
         self.clients = 0
 
     async def ready(self) -> None:

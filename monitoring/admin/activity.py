@@ -152,7 +152,7 @@ class BudgetReservationAdmin(RecordAdmin):
 
 
 @admin.register(NotificationTarget)
-class NotificationTargetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class NotificationTargetAdmin(admin.ModelAdmin):
     """Where people want to be told."""
 
     list_display = ("name", "user", "min_level", "is_active")

@@ -13,13 +13,13 @@ from django.db import connection, models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 ESTIMATE_ABOVE = 50_000
 
 
-class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
+class EstimatingPaginator(Paginator):
     """Counts exactly while a table is small or filtered, and takes PostgreSQL's estimate of a large one."""
 
     @cached_property
@@ -34,7 +34,7 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
         return super().count
 
 
-class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RecordAdmin(admin.ModelAdmin):
     """A table that the admin shows and never changes."""
 
     list_per_page = 50
@@ -51,7 +51,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
-class KeptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class KeptAdmin(admin.ModelAdmin):
     """A table that may be changed, but whose rows are never deleted: history hangs on them."""
 
     list_per_page = 50
@@ -72,6 +72,11 @@ def list_link(model: str, text: str, **filters: Any) -> SafeString:
     """A link to a list, filtered; `model` is app_model, which may lie on a higher floor."""
     query = "&".join(f"{name}={value}" for name, value in filters.items())
     return format_html('<a href="{}?{}">{}</a>', reverse(f"admin:{model}_changelist"), query, text)
+
+
+def join(parts: Iterable[SafeString]) -> SafeString:
+    """Links side by side."""
+    return format_html_join(" · ", "{}", ((part,) for part in parts))
 
 
 def tag(text: str, tone: str) -> SafeString:

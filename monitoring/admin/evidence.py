@@ -78,7 +78,9 @@ class MonitoringDecisionAdmin(RecordAdmin):
     ordering = ("-timestamp",)
     readonly_fields = ("candle", "plan", "values", "market", "analysis_link", "signal_link")
     fields = (
-        *all_fields(MonitoringDecision, without=("id", "trade_plan", "indicators", "market_conditions", "analysis", "signal", "candle_time")),
+        *all_fields(
+            MonitoringDecision, without=("id", "trade_plan", "indicators", "market_conditions", "analysis", "signal", "candle_time")
+        ),
         *readonly_fields,
     )
 

@@ -15,7 +15,7 @@ from monitoring import audit, clock, intake
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader
 
-from .base import KeptAdmin, RecordAdmin, link, list_link, pretty, tag
+from .base import KeptAdmin, RecordAdmin, join, link, list_link, pretty, tag
 
 STATUS_TONES = {"in_position": "good", "ready": "good", "monitoring": "info", "expired": "quiet", "closed": "quiet"}
 STATE_TONES = {"running": "good", "paused": "warn", "archived": "quiet"}
@@ -37,7 +37,19 @@ class TraderAdmin(KeptAdmin):
         (None, {"fields": ("user", "name", "strategy", "state", "is_test", "more")}),
         ("What it watches", {"fields": ("market", "symbols", "interval", "side", "conditions", "invalidation_conditions", "indicators")}),
         ("Stop and target", {"fields": ("stop_atr_multiple", "target_r")}),
-        ("Analyst", {"fields": ("analyst", "ai_model", "auto_analyze_signals", "min_confidence_to_enter", "decision_deadline_pct", "daily_budget_usd")}),
+        (
+            "Analyst",
+            {
+                "fields": (
+                    "analyst",
+                    "ai_model",
+                    "auto_analyze_signals",
+                    "min_confidence_to_enter",
+                    "decision_deadline_pct",
+                    "daily_budget_usd",
+                )
+            },
+        ),
         ("How long it waits", {"fields": ("max_reanalyses", "max_monitoring_duration", "min_price_move_pct")}),
     )
 
@@ -60,7 +72,7 @@ class TraderAdmin(KeptAdmin):
             return "–"
         signals = list_link("monitoring_signal", "signals", trader__id__exact=trader.pk)
         positions = list_link("positions_position", "positions", trader__id__exact=trader.pk)
-        return signals + SafeString(" · ") + positions
+        return join((signals, positions))
 
     @admin.action(description="Make a new webhook token (the former one stops working)", permissions=["change"])
     def new_webhook_token(self, request: HttpRequest, chosen: QuerySet[Trader]) -> None:
@@ -81,7 +93,7 @@ class TraderAdmin(KeptAdmin):
             self.message_user(request, f"{trader.name}: POST signals to {path} (shown this once)", messages.WARNING)
 
 
-class SignalForm(forms.ModelForm):  # type: ignore[type-arg]
+class SignalForm(forms.ModelForm):
     """A signal raised by hand: checked by the same rules as one that arrives by webhook."""
 
     class Meta:
@@ -162,7 +174,7 @@ class SignalAdmin(RecordAdmin):
             list_link("monitoring_workflowschedule", "workflow", entity_id=signal.pk),
             list_link("positions_position", "position", signal__id__exact=signal.pk),
         )
-        return SafeString(" · ").join(parts)
+        return join(parts)
 
 
 @admin.register(ScreeningCheck)

@@ -16,7 +16,7 @@ from monitoring import clock, schedules
 from monitoring.controls import Actor
 from monitoring.models import WorkflowRun, WorkflowSchedule
 
-from .base import RecordAdmin, all_fields, link, list_link, tag
+from .base import RecordAdmin, all_fields, join, link, list_link, tag
 
 RUN_TONES = {"decided": "good", "skipped": "quiet", "failed": "bad", "late": "warn", "due": "info", "claimed": "info"}
 
@@ -24,7 +24,9 @@ RUN_TONES = {"decided": "good", "skipped": "quiet", "failed": "bad", "late": "wa
 class ReasonForm(forms.Form):
     """Why a person switches something."""
 
-    reason = forms.CharField(min_length=schedules.SHORTEST_REASON, max_length=500, widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}))
+    reason = forms.CharField(
+        min_length=schedules.SHORTEST_REASON, max_length=500, widget=forms.Textarea(attrs={"rows": 3, "autofocus": True})
+    )
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -57,7 +59,8 @@ class EntityFilter(admin.SimpleListFilter):
         return [(request.GET["entity_id"], "this one")] if "entity_id" in request.GET else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[WorkflowSchedule]) -> QuerySet[WorkflowSchedule]:
-        return queryset.filter(entity_id=self.value()) if self.value() else queryset
+        entity = self.value()
+        return queryset.filter(entity_id=entity) if entity else queryset
 
 
 @admin.register(WorkflowSchedule)
@@ -154,7 +157,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
             entity = list_link("monitoring_monitoringdecision", "decisions", signal__id__exact=schedule.entity_id)
         else:
             entity = list_link("positions_positionmanagementdecision", "decisions", position__id__exact=schedule.entity_id)
-        return closes + SafeString(" · ") + entity
+        return join((closes, entity))
 
 
 @admin.register(WorkflowRun)

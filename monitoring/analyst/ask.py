@@ -50,13 +50,16 @@ def _judge(question: Question) -> Answer:
     except Exception as error:  # one trader's unusable data must not cost the others of the batch their decision
         logger.exception("the rules failed on question %s", question.id)
         return Answer(Outcome.INVALID, "rules", error=f"{type(error).__name__}: {error}", prompt_version=rules.VERSION)
-    return Answer(
-        Outcome.OK, "rules", verdict=verdict, prompt_version=rules.VERSION, latency_ms=int((time.monotonic() - began) * 1000)
-    )
+    return Answer(Outcome.OK, "rules", verdict=verdict, prompt_version=rules.VERSION, latency_ms=int((time.monotonic() - began) * 1000))
 
 
 def _in_time(answer: Answer, question: Question, after: datetime) -> Answer:
     """An answer past its deadline is kept as evidence and not acted on (P7)."""
     if answer.outcome is Outcome.OK and after > question.deadline:
-        return replace(answer, outcome=Outcome.LATE, verdict=None, error=f"answered {answer.verdict and answer.verdict.decision} after {question.deadline:%H:%M:%S}")
+        return replace(
+            answer,
+            outcome=Outcome.LATE,
+            verdict=None,
+            error=f"answered {answer.verdict and answer.verdict.decision} after {question.deadline:%H:%M:%S}",
+        )
     return answer

@@ -50,9 +50,7 @@ class Outcome(StrEnum):
 
 
 # Faults of one question, which count towards switching its workflow off (P8); the others are shared causes.
-OWN_FAULTS = frozenset(
-    {Outcome.TIMEOUT, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.INVALID, Outcome.UNGROUNDED}
-)
+OWN_FAULTS = frozenset({Outcome.TIMEOUT, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.FILTERED, Outcome.INVALID, Outcome.UNGROUNDED})
 
 
 @dataclass(frozen=True)

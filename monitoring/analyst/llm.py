@@ -94,7 +94,7 @@ def _error(status: int, data: Any, blank: Answer) -> Answer:
     """An HTTP error, a 200 with an error body, or a body that is no JSON object."""
     inner = data.get("error") if isinstance(data, dict) else None
     code = inner.get("code") if isinstance(inner, dict) else None
-    effective = int(code) if str(code).isdigit() else status
+    effective = int(str(code)) if str(code).isdigit() else status
     message = f"HTTP {status}: {json.dumps(inner)[:300] if inner else blank.raw_response[:200]}"
     if effective == 200:
         return replace(blank, outcome=Outcome.INVALID, error=message)
@@ -106,7 +106,7 @@ def _error(status: int, data: Any, blank: Answer) -> Answer:
 
 
 def _completion(data: Mapping[str, Any], question: Question, blank: Answer) -> Answer:
-    usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+    usage = _object(data.get("usage"))
     blank = replace(
         blank,
         prompt_tokens=_count(usage, "prompt_tokens"),
@@ -114,8 +114,8 @@ def _completion(data: Mapping[str, Any], question: Question, blank: Answer) -> A
         cost_usd=_cost(usage),
     )
     choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
+    message = _object(choice.get("message"))
     finish, content = choice.get("finish_reason"), message.get("content")
     if message.get("refusal"):
         return replace(blank, outcome=Outcome.REFUSED, error=str(message["refusal"])[:300])
@@ -132,13 +132,17 @@ def _completion(data: Mapping[str, Any], question: Question, blank: Answer) -> A
     return replace(blank, outcome=Outcome.OK, verdict=verdict)
 
 
-def _count(usage: Mapping[str, Any] | None, name: str) -> int | None:
-    value = (usage or {}).get(name)
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int | None:
+    value = usage.get(name)
     return value if isinstance(value, int) and 0 <= value < 100_000_000 else None
 
 
-def _cost(usage: Mapping[str, Any] | None) -> Decimal | None:
-    value = (usage or {}).get("cost")  # OpenRouter's own figure, in USD
+def _cost(usage: Mapping[str, Any]) -> Decimal | None:
+    value = usage.get("cost")  # OpenRouter's own figure, in USD
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10_000:
         return Decimal(str(value))
     return None

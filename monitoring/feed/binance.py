@@ -100,7 +100,8 @@ def _candle(market: str, *, symbol: str, interval: str, row: list[Any]) -> Close
     opened, *numbers, trades = row
     if not isinstance(opened, int) or isinstance(opened, bool) or not isinstance(trades, int) or isinstance(trades, bool):
         raise BadFrame("the open time or the number of trades is not an integer")
-    return ClosedCandle(market, symbol, interval, opened, *(_decimal(number) for number in numbers), trades)
+    first, high, low, last, volume, quote_volume = (_decimal(number) for number in numbers)
+    return ClosedCandle(market, symbol, interval, opened, first, high, low, last, volume, quote_volume, trades)
 
 
 def _decimal(value: Any) -> Decimal:

@@ -132,7 +132,7 @@ class StreamConnection(threading.Thread):
         self._on_close(candle)
 
     def _count_bad(self, why: str) -> None:
-        kind = why.split(":")[0]
+        kind = why.split(":", maxsplit=1)[0]
         self.state.bad_frames[kind] += 1
         if time.monotonic() - self._logged.get(kind, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged[kind] = time.monotonic()
@@ -141,8 +141,12 @@ class StreamConnection(threading.Thread):
     def _resubscribe(self, subscribed: set[Stream]) -> set[Stream]:
         wanted = set(self._wanted)
         limits = self._adapter.limits
-        messages = [self._adapter.unsubscribe(part, request_id=self._next_id()) for part in _parts(subscribed - wanted, limits.streams_per_message)]
-        messages += [self._adapter.subscribe(part, request_id=self._next_id()) for part in _parts(wanted - subscribed, limits.streams_per_message)]
+        messages = [
+            self._adapter.unsubscribe(part, request_id=self._next_id()) for part in _parts(subscribed - wanted, limits.streams_per_message)
+        ]
+        messages += [
+            self._adapter.subscribe(part, request_id=self._next_id()) for part in _parts(wanted - subscribed, limits.streams_per_message)
+        ]
         assert self._socket is not None
         for message in messages:
             self._socket.send(message)

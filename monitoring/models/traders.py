@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -45,7 +44,7 @@ class Trader(models.Model):
     name = models.CharField(max_length=120)
     strategy = fields.text(help_text="What the analyst is told about how this trader trades.")
     market = models.CharField(max_length=32, choices=MARKETS, default=default_market, db_default="binance")
-    symbols: ClassVar = ArrayField(models.CharField(max_length=128), help_text="Exchange symbols, for example BTCUSDT, ETHUSDT.")
+    symbols = ArrayField(models.CharField(max_length=128), help_text="Exchange symbols, for example BTCUSDT, ETHUSDT.")
     interval = models.CharField(max_length=8, choices=intervals.CHOICES, default="5m", db_default="5m")
     side = models.CharField(max_length=8, choices=Side, default=Side.LONG, db_default=Side.LONG)
     conditions = fields.json_list(help_text='When a signal is raised: [{"field": "rsi_14", "operator": "lt", "value": 30}]')
@@ -61,10 +60,12 @@ class Trader(models.Model):
     max_monitoring_duration = models.DurationField(default=timedelta(hours=24), db_default=timedelta(hours=24))
     max_reanalyses = models.PositiveIntegerField(default=5, db_default=5)
     min_confidence_to_enter = fields.NumericField(default="0.6", db_default=models.Value("0.6", fields.NumericField()))
-    min_price_move_pct = fields.NumericField(default=0, db_default=0, help_text="Closes that moved less (percent) since the last look are skipped.")
+    min_price_move_pct = fields.NumericField(
+        default=0, db_default=0, help_text="Closes that moved less (percent) since the last look are skipped."
+    )
     decision_deadline_pct = fields.NumericField(default=50, db_default=50, help_text="Percent of the interval; never more than 120 s.")
     daily_budget_usd = fields.NumericField(null=True, blank=True)
-    webhook_token_hash = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)  # noqa: DJ001
+    webhook_token_hash = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
     created_at = fields.created_at()
     # Closes after this are screened; a trigger renews it when the state, market, interval, symbols or conditions change.
     screened_since = models.DateTimeField(db_default=fields.AppNow(), editable=False)

@@ -44,7 +44,9 @@ class Listing:
     minute_pct: float
 
 
-def _listing(base: str, price: float, tick: str, step: str, turnover: float, minute_pct: float) -> Listing:
+def _listing(base: str, price: float, tick: str, step: str, *usual: float) -> Listing:
+    """`usual` is the turnover of a minute in quote, and the move of a minute in percent."""
+    turnover, minute_pct = usual
     return Listing(f"{base}USDT", base, "USDT", price, Decimal(tick), Decimal(step), turnover / price / 12, minute_pct)
 
 
@@ -181,8 +183,10 @@ class Market:
 def _gauss(place: Integers, key: np.uint64) -> Floats:
     """A nearly normal number for each place: the sum of four 16-bit pieces of a hash, centred and scaled."""
     hashed = _mix(place.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ _mix(np.array([key], dtype=np.uint64)))
-    pieces = sum(((hashed >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64) for shift in (0, 16, 32, 48))
-    return (pieces / 65_536 - 2) * 3**0.5  # type: ignore[no-any-return]
+    pieces = np.zeros(len(place), dtype=np.float64)
+    for shift in (0, 16, 32, 48):
+        pieces += ((hashed >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64)
+    return (pieces / 65_536 - 2) * 3**0.5
 
 
 def _mix(value: Hashes) -> Hashes:

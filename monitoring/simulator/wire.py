@@ -126,7 +126,12 @@ def _symbol(listing: Listing) -> dict[str, Any]:
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": _text(listing.tick), "maxPrice": "1000000.00000000", "tickSize": _text(listing.tick)},
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": _text(listing.tick),
+                "maxPrice": "1000000.00000000",
+                "tickSize": _text(listing.tick),
+            },
             {"filterType": "LOT_SIZE", "minQty": _text(listing.step), "maxQty": "9000000000.00000000", "stepSize": _text(listing.step)},
             {
                 "filterType": "NOTIONAL",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.utils.safestring import SafeString
 
 from monitoring.admin.base import RecordAdmin, link
@@ -12,7 +13,7 @@ from positions.models import ManagementEffectiveness, MonitoringEffectiveness
 class PerTraderAdmin(RecordAdmin):
     """A view with one row per trader."""
 
-    paginator = admin.ModelAdmin.paginator
+    paginator = Paginator  # type: ignore[assignment]  # a view has no estimate, and few rows
     list_display_links = None
 
     list_select_related = ("trader",)

@@ -64,7 +64,9 @@ class PaperExchange:
                     raise Rejected("would_trigger", f"stop {request.trigger_price} lies beyond the market at {last_price}")
             order = self._create(request, quantity)
             if request.type == MARKET:
-                price = matching.slipped(last_price, side=request.side, slippage_rate=self._account.slippage_rate, tick=instrument.tick_size)
+                price = matching.slipped(
+                    last_price, side=request.side, slippage_rate=self._account.slippage_rate, tick=instrument.tick_size
+                )
                 self._check_funds(request.side, quantity, price, instrument, holding)
                 self._fill(order, price=price, fee_rate=self._account.taker_fee_rate, quote=instrument.quote, at_ms=clock.now_ms())
             elif not request.reduce_only:

@@ -29,7 +29,9 @@ class ExchangeAccount(models.Model):
     credentials = models.BinaryField(null=True, blank=True, editable=False)
     is_live = models.BooleanField(default=False, db_default=False, editable=False)
     leverage = fields.NumericField(default=1, db_default=1)
-    margin_mode = models.CharField(max_length=16, default="isolated", db_default="isolated", choices=[("isolated", "isolated"), ("cross", "cross")])
+    margin_mode = models.CharField(
+        max_length=16, default="isolated", db_default="isolated", choices=[("isolated", "isolated"), ("cross", "cross")]
+    )
     position_mode = models.CharField(max_length=16, default="one_way", db_default="one_way", choices=[("one_way", "one way")])
     maker_fee_rate = fields.NumericField(default="0.001", db_default=Value("0.001", fields.NumericField()))
     taker_fee_rate = fields.NumericField(default="0.001", db_default=Value("0.001", fields.NumericField()))
@@ -77,14 +79,18 @@ class TradingProfile(models.Model):
     use_trailing_stop = models.BooleanField(default=False, db_default=False)
     trailing_stop_distance = fields.NumericField(default=2, db_default=2, help_text="Percent of the best price.")
     partial_take_profit_levels = models.JSONField(default=default_levels, blank=True, db_default=Value([25, 50, 75], models.JSONField()))
-    management_interval = models.CharField(max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", help_text="Empty: the trader's own interval.")
+    management_interval = models.CharField(
+        max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", help_text="Empty: the trader's own interval."
+    )
 
     class Meta:
         db_table = "trading_profiles"
         constraints = [
             models.CheckConstraint(condition=Q(risk_per_trade_pct__gt=0, risk_per_trade_pct__lte=100), name="profile_risk_is_percent"),
             models.CheckConstraint(condition=Q(max_position_notional__gt=0, min_risk_reward__gte=0), name="profile_limits_positive"),
-            models.CheckConstraint(condition=Q(trailing_stop_distance__gt=0, trailing_stop_distance__lt=100), name="profile_trailing_is_percent"),
+            models.CheckConstraint(
+                condition=Q(trailing_stop_distance__gt=0, trailing_stop_distance__lt=100), name="profile_trailing_is_percent"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -33,6 +33,9 @@ class MonitoringSignal(models.Model):
         managed = False
         db_table = "monitoring_effectiveness_signals"
 
+    def __str__(self) -> str:
+        return str(self.signal_id)
+
 
 class MonitoringEffectiveness(models.Model):
     """Per trader: how setup monitoring turned out."""
@@ -48,6 +51,9 @@ class MonitoringEffectiveness(models.Model):
         managed = False
         db_table = "monitoring_effectiveness"
         verbose_name_plural = "monitoring effectiveness"
+
+    def __str__(self) -> str:
+        return str(self.trader_id)
 
 
 class ManagementPosition(models.Model):
@@ -69,6 +75,9 @@ class ManagementPosition(models.Model):
         managed = False
         db_table = "management_effectiveness_positions"
 
+    def __str__(self) -> str:
+        return str(self.position_id)
+
 
 class ManagementEffectiveness(models.Model):
     """Per trader: how position management turned out."""
@@ -85,3 +94,6 @@ class ManagementEffectiveness(models.Model):
         managed = False
         db_table = "management_effectiveness"
         verbose_name_plural = "management effectiveness"
+
+    def __str__(self) -> str:
+        return str(self.trader_id)

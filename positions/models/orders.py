@@ -75,7 +75,9 @@ class Order(models.Model):
         db_table = "orders"
         constraints = [
             models.UniqueConstraint(fields=["position", "cause_id", "leg", "generation"], name="order_once_per_intent"),
-            models.CheckConstraint(condition=Q(quantity__gt=0, filled__gte=0, filled__lte=models.F("quantity")), name="order_amounts_in_bounds"),
+            models.CheckConstraint(
+                condition=Q(quantity__gt=0, filled__gte=0, filled__lte=models.F("quantity")), name="order_amounts_in_bounds"
+            ),
         ]
         indexes = [
             models.Index(

@@ -57,7 +57,9 @@ class Position(models.Model):
     class Meta:
         db_table = "positions"
         constraints = [
-            models.UniqueConstraint(fields=["account", "market", "symbol"], condition=~Q(status="closed"), name="position_one_open_per_symbol"),
+            models.UniqueConstraint(
+                fields=["account", "market", "symbol"], condition=~Q(status="closed"), name="position_one_open_per_symbol"
+            ),
             models.UniqueConstraint(fields=["signal"], condition=Q(signal__isnull=False), name="position_one_per_signal"),
             models.CheckConstraint(condition=Q(contracts__gte=0, cost__gte=0, fees__gte=0), name="position_amounts_not_negative"),
             models.CheckConstraint(condition=~Q(status="closed") | Q(contracts=0, closed_at__isnull=False), name="position_closed_is_flat"),

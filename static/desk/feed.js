@@ -221,8 +221,7 @@ on("status", (status) => {
     anchor.href = `/admin/positions/position/${position.id}/change/`;
     name.append(anchor, element("small", "", `${position.side} · ${position.trader}`));
     row.append(name);
-    cell(row, "num", price(position.entry));
-    cell(row, "num", price(position.mark));
+    cell(row, "num", price(position.mark), price(position.entry));
     cell(row, "num", position.stop_pct === null ? "none" : `${position.stop_pct.toFixed(2)}%`);
     cell(row, `num ${tone(position.pnl)}`, money(position.pnl), `${money(position.pnl_pct)}%`);
     return row;

@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from decimal import Decimal
 from typing import Any
 
+import requests
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -95,16 +94,20 @@ class Command(BaseCommand):
 
     def _announce(self, environment: dict[str, str]) -> None:
         """Print the address once the web process answers."""
-        host = "127.0.0.1" if settings.WEB_HOST == "0.0.0.0" else settings.WEB_HOST
+        host = settings.WEB_HOST if settings.WEB_HOST[:1].isdigit() and settings.WEB_HOST[0] != "0" else "127.0.0.1"
         address = f"http://{host}:{settings.WEB_PORT}/"
         for _ in range(600):
             try:
-                with urllib.request.urlopen(f"{address}healthz", timeout=2):
-                    break
-            except (urllib.error.URLError, OSError):
+                requests.get(f"{address}healthz", timeout=2)
+                break
+            except requests.RequestException:
                 time.sleep(0.2)
         speed = environment.get("CLOCK_SPEED", "1")
-        pace = f" The clock runs {Decimal(speed).normalize():f} times as fast: a 1-minute candle closes every {60 / float(speed):.0f} s." if speed != "1" else ""
+        pace = (
+            f" The clock runs {Decimal(speed).normalize():f} times as fast: a 1-minute candle closes every {60 / float(speed):.0f} s."
+            if speed != "1"
+            else ""
+        )
         self._say(f"{'desk':9}| Candle Desk is at {address}  (Ctrl-C stops everything.){pace}")
 
     def _others_connected(self) -> bool:

@@ -19,7 +19,9 @@ class Command(BaseCommand):
     help = "Make the operator's login, and the demo's traders on a paper account, if there are none yet."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--without-market", action="store_true", help="Traders on 5-minute candles of a real market instead of the demo's.")
+        parser.add_argument(
+            "--without-market", action="store_true", help="Traders on 5-minute candles of a real market instead of the demo's."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with transaction.atomic():
@@ -33,7 +35,9 @@ class Command(BaseCommand):
             return found
         password = secrets.token_urlsafe(12)
         operator = User.objects.create_superuser("operator", password=password)
-        self.stdout.write(f"\n  login:    operator\n  password: {password}\n  (shown this once; `manage.py changepassword operator` sets another)\n")
+        self.stdout.write(
+            f"\n  login:    operator\n  password: {password}\n  (shown this once; `manage.py changepassword operator` sets another)\n"
+        )
         return operator
 
     def _traders(self, operator: User, *, interval: str) -> None:

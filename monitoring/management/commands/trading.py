@@ -34,7 +34,9 @@ class Command(BaseCommand):
                     self.stdout.write(f"{scope} is running")
                 case "flatten":
                     self._report(controls.flatten(scope=scope, reason=reason, actor=actor, now=now))
-                    self.stdout.write("a job closes what is held and halts the scope once the exchange is flat; see the desk for its progress")
+                    self.stdout.write(
+                        "a job closes what is held and halts the scope once the exchange is flat; see the desk for its progress"
+                    )
         except ControlError as error:
             raise CommandError(str(error)) from error
 
@@ -48,4 +50,5 @@ class Command(BaseCommand):
     def _report(self, done: Halted) -> None:
         self.stdout.write(f"{done.halt.scope} is {done.halt.state}{'' if done.changed else ' (it was before)'}")
         for order in done.in_flight:
-            self.stdout.write(f"  still on its way: {order['leg']} {order['side']} {order['quantity']} {order['position__symbol']} ({order['client_order_id']})")
+            what = f"{order['leg']} {order['side']} {order['quantity']} {order['position__symbol']}"
+            self.stdout.write(f"  still on its way: {what} ({order['client_order_id']})")
