@@ -97,7 +97,7 @@ class Following:
         if state is None:
             return Filled([], [], [])
         state.fetching = False
-        fetched = {candle.open_time: candle for candle in candles}
+        fetched = {candle.open_time: candle for candle in candles if candle.open_time not in state.held}
         everything = {**fetched, **state.held}
         if not everything:
             return Filled([], [], [])

@@ -120,9 +120,9 @@ def _text(value: Any) -> str:
 
 
 def _interval(value: Any) -> str:
-    if value not in intervals.LENGTH_MS:
+    if not isinstance(value, str) or value not in intervals.LENGTH_MS:
         raise BadFrame(f"interval {str(value)[:20]!r} is not one that is followed")
-    return str(value)
+    return value
 
 
 def _instrument(entry: dict[str, Any]) -> InstrumentInfo:
