@@ -75,7 +75,7 @@ def _claim() -> list[Signal]:
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, {"limit": BATCH, "token": uuid.uuid4(), "lease": lease})
         ids = [row[0] for row in cursor.fetchall()]
-    return list(Signal.objects.select_related("trader").filter(id__in=ids).order_by("created_at"))
+    return list(Signal.objects.select_related("trader").filter(id__in=ids).order_by("created_at", "symbol", "trader_id"))
 
 
 def _judge(signals: Sequence[Signal], *, now: datetime) -> None:

@@ -93,7 +93,7 @@ def record_many(new: Sequence[NewSignal], *, now: datetime) -> list[Signal]:
         with connection.cursor() as cursor:
             cursor.execute(INSERT, {"now": now, **_columns(ids, new)})
             fresh = {row[0] for row in cursor.fetchall()}
-        created = list(Signal.objects.select_related("trader").filter(id__in=fresh))
+        created = list(Signal.objects.select_related("trader").filter(id__in=fresh).order_by("created_at", "symbol", "trader_id"))
         events.record_many((_event(signal) for signal in created), now=now)
         if any(signal.trader.auto_analyze_signals for signal in created):
             jobs.enqueue(jobs.Job.ANALYZE_SIGNALS)

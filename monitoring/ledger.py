@@ -35,7 +35,7 @@ WITH picked AS (
       JOIN workflow_schedules s ON s.id = r.schedule_id
      WHERE r.candle_time = %(open_time)s AND s.market = %(market)s AND s.interval = %(interval)s AND s.symbol = ANY(%(symbols)s)
        AND (r.status = 'due' OR (r.status = 'claimed' AND r.lease_until < now()))
-     ORDER BY s.workflow_type, r.id
+     ORDER BY s.workflow_type, s.symbol, s.started_at, s.trader_id, r.id
      LIMIT %(limit)s
        FOR UPDATE OF r SKIP LOCKED
 )
@@ -125,7 +125,14 @@ def claim(*, market: str, interval: str, open_time: int, symbols: Sequence[str],
         cursor.execute(CLAIM, arguments)
         rows = cursor.fetchall()
     schedules = WorkflowSchedule.objects.in_bulk([row[1] for row in rows])
-    return [Run(id=row[0], schedule=schedules[row[1]], candle_time=row[2], attempt=row[3]) for row in rows]
+    runs = [Run(id=row[0], schedule=schedules[row[1]], candle_time=row[2], attempt=row[3]) for row in rows]
+    return sorted(runs, key=_place)
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    """Who comes first when something runs out: the same order whenever the same day is run again."""
+    schedule = run.schedule
+    return schedule.workflow_type, schedule.symbol, schedule.started_at, schedule.trader_id, run.id
 
 
 def finish(outcomes: Iterable[Outcome], *, token: UUID, now: datetime) -> set[UUID]:

@@ -41,9 +41,10 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Signal]:
     """
     Apply the moves in the current transaction; a signal that no longer stands where it was read is left alone.
 
-    Returns those that moved, with their new status set.
+    Returns those that moved, in the order given, with their new status set.
     """
-    rows = sorted(moves, key=lambda m: m.signal.id)
+    asked = list(moves)
+    rows = sorted(asked, key=lambda m: m.signal.id)  # one order of locks for everybody
     if not rows:
         return []
     with connection.cursor() as cursor:
@@ -58,7 +59,7 @@ def move(moves: Iterable[Move], *, now: datetime) -> list[Signal]:
             },
         )
         moved = {row[0] for row in cursor.fetchall()}
-    done = [m for m in rows if m.signal.id in moved]
+    done = [m for m in asked if m.signal.id in moved]
     events.record_many((_event(m) for m in done), now=now)
     for m in done:
         m.signal.status = m.new

@@ -32,5 +32,8 @@ class SteppingClock:
         self.ms = ms
         return self.now
 
+    def at_hours_ago(self, hours: float) -> datetime:
+        return clock.at(self.ms - int(hours * 3_600_000))
+
     def forward(self, *, seconds: float) -> datetime:
         return self.to(self.ms + int(seconds * 1000))
