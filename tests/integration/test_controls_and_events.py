@@ -61,7 +61,9 @@ class TestSwitches:
         with pytest.raises(controls.NotHalted):
             controls.resume(scope="all", reason="again", actor=OLGA, now=clock.now)
 
-    @pytest.mark.parametrize("scope", ["", "everything", "trader:", "trader:5", "symbol:", "symbol:a b", "workflow:x", "symbol:" + "x" * 200])
+    @pytest.mark.parametrize(
+        "scope", ["", "everything", "trader:", "trader:5", "symbol:", "symbol:a b", "workflow:x", "symbol:" + "x" * 200]
+    )
     def test_an_unknown_scope_is_refused(self, clock: SteppingClock, scope: str) -> None:
         with pytest.raises(controls.UnknownScope):
             halt(clock, scope=scope)
@@ -144,7 +146,14 @@ class TestKinds:
 
     def test_the_kinds_that_others_rely_on_are_declared_with_their_keys(self) -> None:
         assert KINDS["monitoring_started"] >= {"monitoring_interval", "max_monitoring_duration"}
-        assert KINDS["monitoring_decision"] >= {"decision", "confidence", "reasoning", "price_at_decision", "indicators", "time_in_monitoring"}
+        assert KINDS["monitoring_decision"] >= {
+            "decision",
+            "confidence",
+            "reasoning",
+            "price_at_decision",
+            "indicators",
+            "time_in_monitoring",
+        }
         assert KINDS["management_action"] >= {"action", "previous_sl", "new_sl", "reasoning", "current_pnl", "current_pnl_pct"}
         assert {"signal_status_changed", "position_opened", "position_closed", "workflow_disabled"} <= set(KINDS)
 

@@ -50,7 +50,8 @@ class TestTables:
         trader = make_trader()
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO traders (user_id, name, symbols) VALUES (%s, 'by sql', '{BTCUSDT}') RETURNING id, max_reanalyses, state, conditions",
+                "INSERT INTO traders (user_id, name, symbols) VALUES (%s, 'by sql', '{BTCUSDT}')"
+                " RETURNING id, max_reanalyses, state, conditions",
                 [trader.user_id],
             )
             key, reanalyses, state, raw = cursor.fetchone()
@@ -136,7 +137,9 @@ class TestClock:
 )
 def test_a_wrong_setting_stops_the_start_with_its_name(variable: str, value: str, message: str) -> None:
     environment = {**os.environ, variable: value, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    done = subprocess.run([sys.executable, "-c", "import config.settings"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.settings"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert variable.removesuffix("_FILE") in last
@@ -146,7 +149,9 @@ def test_a_wrong_setting_stops_the_start_with_its_name(variable: str, value: str
 def test_a_fast_clock_is_refused_with_a_real_exchange() -> None:
     environment = {**os.environ, "CLOCK_SPEED": "12", "CLOCK_EPOCH": "1700000000"}
     environment |= {"MARKET_WS_URL": "wss://data-stream.binance.vision", "MARKET_REST_URL": "https://data-api.binance.vision"}
-    done = subprocess.run([sys.executable, "-c", "import config.settings"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.settings"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert "only 1 is allowed" in done.stderr
 
 
@@ -188,7 +193,9 @@ def exchange_url():
 
 def test_the_real_ccxt_client_works_against_the_simulated_exchange(exchange_url: str) -> None:
     client = ccxt.binance({"options": {"fetchCurrencies": False, "fetchMargins": False, "fetchMarkets": {"types": ["spot"]}}})
-    client.urls["api"] = {name: url.replace("https://api.binance.com", exchange_url) for name, url in client.urls["api"].items() if isinstance(url, str)}
+    client.urls["api"] = {
+        name: url.replace("https://api.binance.com", exchange_url) for name, url in client.urls["api"].items() if isinstance(url, str)
+    }
     markets = client.load_markets()
     assert len(markets) >= 20
     assert markets["BTC/USDT"]["precision"]["price"] == 0.01

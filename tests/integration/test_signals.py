@@ -28,7 +28,11 @@ def new(trader: Trader, **over) -> NewSignal:
 
 
 def history(clock: SteppingClock, *, flat: bool = False) -> None:
-    window = flat_window(until=START_MS - LENGTH) if flat else simulated(seed=1, symbol="BTCUSDT", interval="5m", start=START_MS - 300 * LENGTH, count=300)
+    window = (
+        flat_window(until=START_MS - LENGTH)
+        if flat
+        else simulated(seed=1, symbol="BTCUSDT", interval="5m", start=START_MS - 300 * LENGTH, count=300)
+    )
     closes.record(fetched=window, now=clock.now)
 
 
@@ -205,4 +209,3 @@ def test_a_trader_is_checked_before_it_is_saved() -> None:
     with pytest.raises(ValidationError) as error:
         trader.full_clean()
     assert {"symbols", "conditions", "indicators", "side"} <= set(error.value.message_dict)
-

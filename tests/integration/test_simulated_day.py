@@ -36,7 +36,7 @@ def test_a_whole_day(clock: SteppingClock) -> None:
     day.run()
 
     reached = day.leaves()
-    assert LEAVES <= set(reached), f"not reached: {LEAVES - set(reached)}; reached {dict(reached)}"
+    assert set(reached) >= LEAVES, f"not reached: {LEAVES - set(reached)}; reached {dict(reached)}"
 
     # Every close has one final outcome, every check was carried out, every decision was acted on.
     assert not WorkflowRun.objects.filter(status__in=["due", "claimed"]).exists()

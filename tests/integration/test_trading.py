@@ -195,7 +195,9 @@ class TestManaging:
         assert desk.resting(position)["stop"][0] == Decimal(80)
         assert trading.add(position, quantity=Decimal(10**6), cause=Cause("operator", "more"), now=desk.clock.now) == "applied"
         assert position.contracts <= Decimal(200)
-        assert trading.add(position, quantity=Decimal(9), cause=Cause("operator", "yet more"), now=desk.clock.now).startswith("denied: no_room")
+        assert trading.add(position, quantity=Decimal(9), cause=Cause("operator", "yet more"), now=desk.clock.now).startswith(
+            "denied: no_room"
+        )
 
     @pytest.mark.parametrize("state", ["reducing", "halted"])
     def test_switches_deny_adding_and_nothing_that_protects(self, desk: TradingDesk, state: str) -> None:

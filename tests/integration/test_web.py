@@ -51,8 +51,15 @@ class TestWebhook:
 
     def test_what_tradingview_sends_is_understood_whatever_its_label(self, client: Client, url: str) -> None:
         body = {
-            **{"secret": "hush", "ticker": "BTCUSDT.P", "exchange": "BINANCE", "interval": "5", "action": "buy", "price": "64000.1"},
-            **{"time": "2026-08-27T09:56:00Z", "timenow": "2026-08-27T10:00:01Z", "market_position": "long"},
+            "secret": "hush",
+            "ticker": "BTCUSDT.P",
+            "exchange": "BINANCE",
+            "interval": "5",
+            "action": "buy",
+            "price": "64000.1",
+            "time": "2026-08-27T09:56:00Z",
+            "timenow": "2026-08-27T10:00:01Z",
+            "market_position": "long",
         }
         for _ in range(2):
             answer = self.post(client, url, body, content_type="text/plain")
@@ -81,7 +88,9 @@ class TestWebhook:
             ({"symbol": "BTCUSDT", "note": "x" * 20_000}, 413, "body"),
         ],
     )
-    def test_a_wrong_body_is_refused_by_field_and_leaves_nothing(self, client: Client, url: str, body: object, status: int, field: str) -> None:
+    def test_a_wrong_body_is_refused_by_field_and_leaves_nothing(
+        self, client: Client, url: str, body: object, status: int, field: str
+    ) -> None:
         answer = self.post(client, url, body)
         assert answer.status_code == status
         assert answer.json()["error"].startswith(field)

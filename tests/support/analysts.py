@@ -22,7 +22,15 @@ def completion(answer: Any, **over: Any) -> Reply:
 
 def verdict(decision: str, **over: Any) -> dict[str, Any]:
     """A whole answer."""
-    return {"decision": decision, "confidence": 0.7, "reasoning": "stub", "tradePlan": None, "details": None, "marketConditions": None, **over}
+    return {
+        "decision": decision,
+        "confidence": 0.7,
+        "reasoning": "stub",
+        "tradePlan": None,
+        "details": None,
+        "marketConditions": None,
+        **over,
+    }
 
 
 class StubEndpoint:

@@ -101,6 +101,8 @@ class SimulatedDay:
             )
             symbols |= set(strategy.symbols)
         first = START_MS - 300 * LENGTH
-        self._market = {s: simulated(seed=self.seed, symbol=s, interval=INTERVAL, start=first, count=300 + self.candles) for s in sorted(symbols)}
+        self._market = {
+            s: simulated(seed=self.seed, symbol=s, interval=INTERVAL, start=first, count=300 + self.candles) for s in sorted(symbols)
+        }
         closes.record(fetched=[c for history in self._market.values() for c in history[:300]], now=self.clock.now)
         queue.run_all()

@@ -61,7 +61,8 @@ class TestSchema:
             schema.parse(text, kind=Kind.MONITORING)
 
     @pytest.mark.parametrize(
-        ("action", "detail"), [("adjust_sl", "newStopLoss"), ("adjust_tp", "newTakeProfit"), ("reduce", "reduceAmount"), ("add", "addAmount")]
+        ("action", "detail"),
+        [("adjust_sl", "newStopLoss"), ("adjust_tp", "newTakeProfit"), ("reduce", "reduceAmount"), ("add", "addAmount")],
     )
     def test_an_action_needs_its_detail(self, action: str, detail: str) -> None:
         blank = dict.fromkeys(("newStopLoss", "newTakeProfit", "reduceAmount", "addAmount"))

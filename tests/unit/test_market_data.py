@@ -136,7 +136,11 @@ class TestConditions:
     def test_an_empty_list_never_holds(self) -> None:
         assert conditions.hold((), readings={}) is False
 
-    @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8))
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x), max_leaves=8
+        )
+    )
     def test_any_json_is_parsed_or_refused(self, raw) -> None:
         try:
             conditions.parse(raw)

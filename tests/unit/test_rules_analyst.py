@@ -15,8 +15,20 @@ from monitoring.analyst.contract import Kind, Question
 from tests.support.clocks import START_MS, SteppingClock
 
 BASE = {
-    **{"atr_14": 1.0, "natr_14": 1.0, "stddev_20": 1.0, "adx_14": 20.0, "plus_di_14": 25.0, "minus_di_14": 15.0, "macd_hist": 0.1},
-    **{"ema_20": 99.0, "ema_50": 98.0, "rsi_14": 55.0, "volume_ratio_20": 1.1, "change_pct_1": 0.1, "highest_20": 100.1, "lowest_20": 95.0},
+    "atr_14": 1.0,
+    "natr_14": 1.0,
+    "stddev_20": 1.0,
+    "adx_14": 20.0,
+    "plus_di_14": 25.0,
+    "minus_di_14": 15.0,
+    "macd_hist": 0.1,
+    "ema_20": 99.0,
+    "ema_50": 98.0,
+    "rsi_14": 55.0,
+    "volume_ratio_20": 1.1,
+    "change_pct_1": 0.1,
+    "highest_20": 100.1,
+    "lowest_20": 95.0,
     "close": 100.0,
 }
 HOLDS = [{"field": "close", "operator": "gt", "value": 0}]
@@ -32,11 +44,19 @@ def question(kind: Kind, *, now: dict[str, Any] | None = None, before: dict[str,
         "indicators": indicators,
         "previous_indicators": {**BASE, **(before or {})},
         "trader": {
-            **{"side": "long", "conditions": HOLDS, "invalidation_conditions": FAILS, "stop_atr_multiple": 2.0, "target_r": 2.0},
+            "side": "long",
+            "conditions": HOLDS,
+            "invalidation_conditions": FAILS,
+            "stop_atr_multiple": 2.0,
+            "target_r": 2.0,
             **trader,
         },
         "position": {
-            **{"entry_price": 100.0, "stop_loss": 98.0, "initial_stop_loss": 98.0, "take_profit": 104.0, "reduced": False},
+            "entry_price": 100.0,
+            "stop_loss": 98.0,
+            "initial_stop_loss": 98.0,
+            "take_profit": 104.0,
+            "reduced": False,
             **(position or {}),
         },
     }

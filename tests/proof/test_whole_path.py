@@ -1,0 +1,144 @@
+"""The whole path with real processes: from an empty folder to a closed position on a page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import chromium, login, watch
+from tests.support.processes import RunningDesk, running_desk, wait_until
+
+pytestmark = pytest.mark.proof
+SPEED = 20
+
+# Every row of the path, from the signal to the flat position, joined by its keys.
+PATH = """
+SELECT s.id
+  FROM signals s
+  JOIN screenings c ON c.signal_id = s.id AND c.status = 'fired'
+  JOIN signal_analyses a ON a.signal_id = s.id AND a.kind = 'initial'
+  JOIN positions p ON p.signal_id = s.id AND p.status = 'closed' AND p.contracts = 0
+  JOIN orders entry ON entry.position_id = p.id AND entry.leg = 'entry' AND entry.status = 'filled' AND entry.analysis_id IS NOT NULL
+  JOIN fills f ON f.order_id = entry.id
+  JOIN orders stop ON stop.position_id = p.id AND stop.leg = 'stop'
+  JOIN workflow_schedules w ON w.entity_id = p.id AND w.stop_reason = 'position_closed'
+  JOIN workflow_runs r ON r.schedule_id = w.id AND r.status = 'decided'
+  JOIN position_management_decisions d ON d.run_id = r.id AND d.position_id = p.id
+  JOIN signal_analyses m ON m.id = d.analysis_id AND m.kind = 'management'
+  JOIN events e ON e.position_id = p.id AND e.kind = 'position_closed'
+ WHERE s.status = 'closed' LIMIT 1
+"""
+REMEMBER_ROWS = """() => {
+    window.seen = [];
+    const add = node => node.dataset && node.dataset.seq && window.seen.push(Number(node.dataset.seq));
+    const watcher = new MutationObserver(records => records.forEach(record => record.addedNodes.forEach(add)));
+    watcher.observe(document.getElementById("feed"), {childList: true});
+}"""
+TWICE = "SELECT count(*) FROM (SELECT client_order_id FROM paper_orders GROUP BY 1 HAVING count(*) > 1) t"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
+    with running_desk(tmp_path_factory.mktemp("desk") / "var", speed=SPEED) as running:
+        yield running
+
+
+def decided(desk: RunningDesk) -> int:
+    return int(desk.one("SELECT count(*) FROM workflow_runs WHERE status = 'decided'") or 0)
+
+
+class TestWholePath:
+    def test_the_first_decision_comes_within_a_minute_of_the_start(self, desk: RunningDesk) -> None:
+        wait_until(lambda: desk.one("SELECT count(*) FROM signal_analyses"), seconds=60, what=f"a first decision\n{desk.tail()}")
+        assert time.monotonic() - desk.started_at < 60
+
+    def test_a_signal_goes_from_new_to_a_closed_position_with_every_row_linked(self, desk: RunningDesk) -> None:
+        assert wait_until(lambda: desk.one(PATH), seconds=180, what=f"a position to close\n{desk.tail()}")
+
+    def test_the_page_shows_decisions_as_they_are_made(self, desk: RunningDesk, tmp_path: Path) -> None:
+        with chromium() as browser:
+            page = login(browser.new_context(), url=desk.url, password=desk.password())
+            complaints = watch(page)
+            page.reload()
+            page.wait_for_selector("#feed .row")
+            page.wait_for_selector("#live[data-state=live]")
+            first = int(page.get_attribute("#feed .row", "data-seq") or 0)
+            page.wait_for_selector(f"#feed .row[data-seq='{first}'] ~ .row")
+            page.wait_for_function("first => Number(document.querySelector('#feed .row').dataset.seq) > first", arg=first, timeout=60_000)
+            page.wait_for_selector("#s-listener.good")
+            assert page.inner_text("#c-decisions") != "–"
+            page.screenshot(path=tmp_path / "desk.png")
+            assert complaints == []
+
+    def test_the_feed_loses_and_repeats_nothing_over_a_web_restart(self, desk: RunningDesk) -> None:
+        with chromium() as browser:
+            page = login(browser.new_context(), url=desk.url, password=desk.password())
+            page.evaluate(REMEMBER_ROWS)
+            page.wait_for_function("window.seen.length > 5", timeout=60_000)
+            for pid in desk.pids("uvicorn config.asgi"):
+                os.kill(pid, signal.SIGKILL)
+            before = page.evaluate("Math.max(...window.seen)")
+            page.wait_for_function("before => Math.max(...window.seen) > before + 10", arg=before, timeout=90_000)
+            seen = page.evaluate("window.seen")
+        low, high = min(seen), max(seen)
+        written = [row[0] for row in desk.ask("SELECT seq FROM events WHERE seq BETWEEN %s AND %s ORDER BY seq", low, high)]
+        assert sorted(seen) == written
+        assert len(seen) == len(set(seen))
+
+    def test_a_halt_from_the_shell_reaches_the_open_page_and_stops_entries(self, desk: RunningDesk) -> None:
+        with chromium() as browser:
+            page = login(browser.new_context(), url=desk.url, password=desk.password())
+            page.wait_for_selector("#live[data-state=live]")
+            desk.manage("trading", "halt", "--reason", "proof of the switch")
+            page.wait_for_selector("#banner:not([hidden])", timeout=5_000)
+            assert "proof of the switch" in page.inner_text("#banner")
+            halted_at = desk.one("SELECT halted_at FROM halts WHERE resumed_at IS NULL")
+            skipped = "SELECT count(*) FROM workflow_runs WHERE reason = 'halted'"
+            wait_until(lambda: desk.one(skipped), seconds=30, what="closes to be skipped")
+            assert desk.one("SELECT count(*) FROM orders WHERE leg IN ('entry', 'add') AND intended_at > %s", halted_at) == 0
+            desk.manage("trading", "resume", "--reason", "proof is done")
+            page.wait_for_selector("#banner[hidden]", state="attached", timeout=5_000)
+
+    def test_everything_survives_the_death_of_anything(self, desk: RunningDesk) -> None:
+        """kill -9 of listener, workers, exchange and PostgreSQL, one after the other; then every close is accounted for."""
+        for pattern in ("run_candle_listener", "qcluster", "run_simulated_exchange", "pginstall18/bin/postgres"):
+            before = decided(desk)
+            victims = desk.pids(pattern) if "postgres" not in pattern else _postmaster(desk)
+            assert victims, pattern
+            os.kill(victims[0], signal.SIGKILL)
+            wait_until(
+                lambda before=before: decided(desk) > before + 3, seconds=90, what=f"decisions after the death of {pattern}\n{desk.tail()}"
+            )
+        assert desk.one(TWICE) == 0
+        assert desk.one("SELECT count(*) FROM position_management_decisions GROUP BY run_id HAVING count(*) > 1") is None
+        doubled = "SELECT count(*) FROM (SELECT position_id FROM orders WHERE leg = 'entry' GROUP BY 1 HAVING count(*) > 1) t"
+        assert desk.one(doubled) == 0
+        # Whatever the kills left half done is finished within the leases.
+        stuck = "SELECT count(*) FROM workflow_runs WHERE status = 'claimed' AND lease_until < now() - interval '30 s'"
+        wait_until(lambda: desk.one(stuck) == 0, seconds=60, what="leases to be taken over")
+        naked = """SELECT count(*) FROM positions p WHERE p.status = 'open' AND p.contracts > 0
+                    AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.position_id = p.id AND o.leg = 'stop' AND o.status = 'open')"""
+        wait_until(lambda: desk.one(naked) == 0, seconds=60, what="every position to have its stop")
+
+    def test_ctrl_c_leaves_nothing_behind_within_fifteen_seconds(self, desk: RunningDesk) -> None:
+        assert desk.stop() < 15, desk.tail()
+        assert desk.leftovers() == []
+        assert "stopped" in desk.tail()
+
+    def test_it_starts_again_where_it_was(self, desk: RunningDesk) -> None:
+        desk.lines.clear()
+        desk.start()
+        closed = "SELECT count(*) FROM workflow_runs WHERE status = 'decided'"
+        before = desk.one(closed)
+        wait_until(lambda: (desk.one(closed) or 0) > before, seconds=60, what=f"decisions after a restart\n{desk.tail()}")
+        assert not any("password" in line for line in desk.lines), "the password is shown once"
+
+
+def _postmaster(desk: RunningDesk) -> list[int]:
+    pid_file = desk.pgdata / "postmaster.pid"
+    return [int(pid_file.read_text().splitlines()[0])]

@@ -1,0 +1,52 @@
+"""A real Chromium on pages of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, with a fresh profile."""
+    path = shutil.which("chromium")
+    assert path, "Chromium is not installed; `make proof` installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def login(context: BrowserContext, *, url: str, password: str) -> Page:
+    """A page on the desk, after the login form."""
+    page = context.new_page()
+    page.goto(url)
+    page.fill("#id_username", "operator")
+    page.fill("#id_password", password)
+    page.click("[type=submit]")
+    page.wait_for_url(url)
+    return page
+
+
+def watch(page: Page) -> list[str]:
+    """Collects what the page complains about: script errors, policy violations, requests that leave the host."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type == "error" and "WebSocket" not in message.text else None
+    )
+    page.on("request", lambda request: None if "//127.0.0.1:" in request.url else complaints.append(f"left the host: {request.url}"))
+    return complaints
