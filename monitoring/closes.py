@@ -110,19 +110,23 @@ SELECT DISTINCT market, symbol, interval, candle_time FROM screenings WHERE stat
 """
 
 
-def record(*, streamed: Sequence[ClosedCandle] = (), fetched: Sequence[ClosedCandle] = (), now: datetime) -> list[CandleKey]:
+def record(
+    *, streamed: Sequence[ClosedCandle] = (), fetched: Sequence[ClosedCandle] = (), now: datetime, announce: bool = True
+) -> list[CandleKey]:
     """
     Store closed candles that arrived together and return those that were new.
 
     1. Insert the candles, in a fixed order so that two listeners wait for each other instead of deadlocking.
     2. Insert a ledger row for every active schedule and a screening row for every running trader they concern.
     3. Enqueue the jobs for those that are their symbol's newest; what fills resting orders reads the older ones too.
+       Without `announce` that is left to the caller.
     """
     with transaction.atomic():
         fresh = _insert(streamed, fetched, now=now)
         if fresh:
             _owe(fresh, now=now, stale_reason="superseded")
-            enqueue(_newest_only(fresh))
+            if announce:
+                enqueue(_newest_only(fresh))
     return fresh
 
 

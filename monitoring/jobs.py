@@ -33,6 +33,7 @@ class Job(StrEnum):
     OPEN_POSITION = "positions.tasks.open_position"
     ACT_ON_DECISION = "positions.tasks.act_on_decision"
     FLATTEN = "positions.tasks.flatten"
+    BENCHMARK_ONE = "desk.benchmarks.naive.judge_one"
 
 
 def enqueue(job: Job, **arguments: Any) -> None:

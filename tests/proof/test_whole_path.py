@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import chromium, login, watch
+from tests.support.browser import chromium, login, wait_for, watch
 from tests.support.processes import RunningDesk, running_desk, wait_until
 
 pytestmark = pytest.mark.proof
@@ -39,6 +39,7 @@ REMEMBER_ROWS = """() => {
     const watcher = new MutationObserver(records => records.forEach(record => record.addedNodes.forEach(add)));
     watcher.observe(document.getElementById("feed"), {childList: true});
 }"""
+NEWER_ROW = "first => Number(document.querySelector('#feed .row').dataset.seq) > first"
 TWICE = "SELECT count(*) FROM (SELECT client_order_id FROM paper_orders GROUP BY 1 HAVING count(*) > 1) t"
 
 
@@ -69,7 +70,7 @@ class TestWholePath:
             page.wait_for_selector("#live[data-state=live]")
             first = int(page.get_attribute("#feed .row", "data-seq") or 0)
             page.wait_for_selector(f"#feed .row[data-seq='{first}'] ~ .row")
-            page.wait_for_function("first => Number(document.querySelector('#feed .row').dataset.seq) > first", arg=first, timeout=60_000)
+            wait_for(page, NEWER_ROW, argument=first, seconds=60)
             page.wait_for_selector("#s-listener.good")
             assert page.inner_text("#c-decisions") != "–"
             page.screenshot(path=tmp_path / "desk.png")
@@ -79,11 +80,11 @@ class TestWholePath:
         with chromium() as browser:
             page = login(browser.new_context(), url=desk.url, password=desk.password())
             page.evaluate(REMEMBER_ROWS)
-            page.wait_for_function("window.seen.length > 5", timeout=60_000)
+            wait_for(page, "() => window.seen.length > 5", seconds=60)
             for pid in desk.pids("uvicorn config.asgi"):
                 os.kill(pid, signal.SIGKILL)
             before = page.evaluate("Math.max(...window.seen)")
-            page.wait_for_function("before => Math.max(...window.seen) > before + 10", arg=before, timeout=90_000)
+            wait_for(page, "before => Math.max(...window.seen) > before + 10", argument=before, seconds=90)
             seen = page.evaluate("window.seen")
         low, high = min(seen), max(seen)
         written = [row[0] for row in desk.ask("SELECT seq FROM events WHERE seq BETWEEN %s AND %s ORDER BY seq", low, high)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -50,3 +51,15 @@ def watch(page: Page) -> list[str]:
     )
     page.on("request", lambda request: None if "//127.0.0.1:" in request.url else complaints.append(f"left the host: {request.url}"))
     return complaints
+
+
+def wait_for(page: Page, script: str, *, argument: object = None, seconds: float = 30) -> None:
+    """
+    Wait until a script gives something true.
+
+    Playwright's own `wait_for_function` evaluates text inside the page, which the strict policy rightly refuses.
+    """
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(script, argument):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {script}"
+        page.wait_for_timeout(50)
