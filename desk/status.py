@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from django.db import close_old_connections, connection
 
 from desk import health
 from monitoring import clock, controls
+
+SILENT_FEED_S = 30.0  # real time; every followed exchange sends something more often
 
 TODAY = """
 SELECT (SELECT count(*) FROM signal_analyses WHERE created_at >= %(since)s AND outcome = 'ok'),
@@ -26,6 +29,10 @@ SELECT p.id, p.symbol, p.side, t.name, p.contracts, p.entry_price, p.stop_loss, 
   LEFT JOIN LATERAL (SELECT close FROM candles c WHERE c.market = p.market AND c.symbol = p.symbol AND c.interval = t.interval
                       ORDER BY open_time DESC LIMIT 1) l ON true
  WHERE p.status <> 'closed' AND p.contracts > 0 ORDER BY p.opened_at DESC NULLS FIRST LIMIT 50
+"""
+FEED = """
+SELECT m.value FROM heartbeats h CROSS JOIN jsonb_each(h.state -> 'markets') m
+ WHERE h.kind = 'listener' AND h.beat_at > now() - interval '10 s'
 """
 ATTENTION = """
 SELECT id, symbol, interval, workflow_type, consecutive_errors, last_error, stop_reason
@@ -50,7 +57,7 @@ def read() -> dict[str, Any]:
     return {
         "now": clock.to_ms(now),
         "speed": float(settings.CLOCK_SPEED),
-        "listener": {"live": seen.listener_is_live, "age": seen.listener_age_s},
+        "listener": {"live": seen.listener_is_live, "age": seen.listener_age_s, "feed": _feed()},
         "queue": seen.queue_depth,
         "workflows": seen.active_workflows,
         "late": late,
@@ -63,6 +70,18 @@ def read() -> dict[str, Any]:
         "attention": attention,
         "halts": [_halt(halt) for halt in controls.open_halts().values()],
     }
+
+
+def _feed() -> str:
+    """Whether the living listeners receive anything: live, silent, or not connected."""
+    with connection.cursor() as cursor:
+        cursor.execute(FEED)
+        markets = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
+    followed = [market for market in markets if market["streams"]]
+    if any(not market["connections"] for market in followed):
+        return "not connected"
+    silent = [market for market in followed if (market["last_frame_age_s"] or 0) > SILENT_FEED_S]
+    return "silent" if silent else "live"
 
 
 def _position(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -45,10 +45,9 @@ function tick() {
 function show(next) {
   status = next;
   receivedAt = Date.now();
-  const live = status.listener.live;
-  const listener = $("s-listener");
-  listener.className = live ? "good" : "bad";
-  set("s-listener", live ? "live" : status.listener.age === null ? "never seen" : `silent for ${Math.round(status.listener.age)} s`);
+  const { live, age, feed } = status.listener;
+  $("s-listener").className = live && feed === "live" ? "good" : "bad";
+  set("s-listener", live ? feed : age === null ? "never seen" : `gone for ${Math.round(age)} s`);
   set("s-queue", String(status.queue));
   set("s-late", String(status.late));
   set("s-cost", `$${status.cost.toFixed(2)}`);

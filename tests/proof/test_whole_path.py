@@ -7,9 +7,11 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.analysts import StubEndpoint, completion, verdict
 from tests.support.browser import chromium, login, wait_for, watch
 from tests.support.processes import RunningDesk, running_desk, wait_until
 
@@ -45,8 +47,16 @@ TWICE = "SELECT count(*) FROM (SELECT client_order_id FROM paper_orders GROUP BY
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
-    with running_desk(tmp_path_factory.mktemp("desk") / "var", speed=SPEED) as running:
-        yield running
+    with StubEndpoint(waits_then_talks_nonsense).running() as model:
+        data = tmp_path_factory.mktemp("desk") / "var"
+        with running_desk(data, speed=SPEED, LLM_BASE_URL=model.url, LLM_MODEL="stub") as running:
+            yield running
+
+
+def waits_then_talks_nonsense(request: dict[str, Any]) -> tuple[int, Any]:
+    """A model that waits on every new signal, and answers what follows with nonsense."""
+    first = request["response_format"]["json_schema"]["name"] == "initial_decision"
+    return completion(verdict("wait") if first else "I would rather not say.")
 
 
 def decided(desk: RunningDesk) -> int:
@@ -125,6 +135,26 @@ class TestWholePath:
         naked = """SELECT count(*) FROM positions p WHERE p.status = 'open' AND p.contracts > 0
                     AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.position_id = p.id AND o.leg = 'stop' AND o.status = 'open')"""
         wait_until(lambda: desk.one(naked) == 0, seconds=60, what="every position to have its stop")
+
+    def test_five_failures_in_a_row_disable_a_workflow_also_across_a_restart(self, desk: RunningDesk) -> None:
+        desk.ask("UPDATE traders SET analyst = 'llm', max_reanalyses = 99 WHERE name IN ('Momentum turn', 'Trend pullback')")
+        failing = "SELECT count(*) FROM workflow_schedules WHERE is_active AND consecutive_errors BETWEEN 2 AND 4"
+        wait_until(lambda: desk.one(failing), seconds=90, what=f"a workflow to fail twice\n{desk.tail()}")
+        os.kill(desk.pids("qcluster")[0], signal.SIGKILL)
+        disabled = "SELECT data FROM events WHERE kind = 'workflow_disabled' LIMIT 1"
+        event = wait_until(lambda: desk.one(disabled), seconds=90, what=f"a workflow to be disabled\n{desk.tail()}")
+        assert event["errors"] == 5
+        assert (
+            desk.one("SELECT count(*) FROM notification_deliveries d JOIN events e ON e.id = d.event_id WHERE e.kind = 'workflow_disabled'")
+            > 0
+        )
+        off = """SELECT s.consecutive_errors, s.is_active, count(r.id)
+                   FROM workflow_schedules s JOIN workflow_runs r ON r.schedule_id = s.id AND r.status = 'failed' AND r.reason = 'invalid'
+                  WHERE s.stop_reason = 'error_limit_exceeded' GROUP BY s.id"""
+        for errors, active, failures in desk.ask(off):
+            assert (errors, active, failures) == (5, False, 5)
+        before = decided(desk)
+        wait_until(lambda: decided(desk) > before, seconds=60, what="the others to go on")
 
     def test_ctrl_c_leaves_nothing_behind_within_fifteen_seconds(self, desk: RunningDesk) -> None:
         assert desk.stop() < 15, desk.tail()

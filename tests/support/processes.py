@@ -44,8 +44,8 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> An
 class RunningDesk:
     """`manage.py run_desk --demo` in a data directory of its own."""
 
-    def __init__(self, data: Path, *, speed: int) -> None:
-        self.data, self.speed = data, speed
+    def __init__(self, data: Path, *, speed: int, **environment: str) -> None:
+        self.data, self.speed, self.more = data, speed, environment
         self.port, self.exchange_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.lines: list[str] = []
@@ -58,7 +58,7 @@ class RunningDesk:
         """As in a shell that knows nothing of the tests."""
         unwanted = ("MARKET", "CLOCK", "DJANGO", "DATABASE", "PYTEST", "DESK")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-        return {**clean, "DATA_DIR": str(self.data), "WEB_PORT": str(self.port), "QUEUE_WORKERS": "2"}
+        return {**clean, "DATA_DIR": str(self.data), "WEB_PORT": str(self.port), "QUEUE_WORKERS": "2", **self.more}
 
     def start(self) -> None:
         """Start everything; returns once the page answers."""
@@ -155,9 +155,9 @@ class RunningDesk:
 
 
 @contextlib.contextmanager
-def running_desk(data: Path, *, speed: int) -> Iterator[RunningDesk]:
+def running_desk(data: Path, *, speed: int, **environment: str) -> Iterator[RunningDesk]:
     """A desk that is running, and is gone afterwards whatever happened."""
-    desk = RunningDesk(data, speed=speed)
+    desk = RunningDesk(data, speed=speed, **environment)
     try:
         desk.start()
         yield desk
