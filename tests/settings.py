@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 for name in ("DATABASE_URL", "ANALYST", "CLOCK_SPEED", "CLOCK_EPOCH", "MARKET"):
     os.environ.pop(name, None)
+if "TEST_DATABASE_URL" in os.environ:  # another server than the embedded one, to test against an older PostgreSQL
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 os.environ.setdefault("DATA_DIR", str(ROOT / "var" / "test"))
 os.environ["MARKET_WS_URL"] = "ws://127.0.0.1:1"
 os.environ["MARKET_REST_URL"] = "http://127.0.0.1:1"
