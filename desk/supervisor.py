@@ -154,6 +154,18 @@ class Supervisor:
         self._say(f"{'desk':9}| stopped")
 
 
+def reap_orphans(*, seconds: float = 2.0) -> None:
+    """Collect what is left after the last service: the embedded server's processes became ours when they were orphaned."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.02)
+
+
 def _kill_group(service: Service) -> None:
     if service.process is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -9,8 +9,8 @@ class MonitoringConfig(AppConfig):
     name = "monitoring"
 
     def ready(self) -> None:
-        from monitoring import engine
+        from monitoring import handlers
         from monitoring.models.schedules import WorkflowType
         from monitoring.setup_workflow import SetupHandler
 
-        engine.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())
+        handlers.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())

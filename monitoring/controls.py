@@ -26,6 +26,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from monitoring import audit, events, jobs
+from monitoring.audit import Actor
 from monitoring.events import NewEvent
 from monitoring.models import Halt
 
@@ -52,16 +53,6 @@ class ReasonMissing(ControlError):
 
 class NotHalted(ControlError):
     """There is nothing to resume."""
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who moves a switch, and from where: web, cli or rule."""
-
-    name: str
-    source: str
-    user_id: UUID | None = None
-    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -218,10 +209,7 @@ def _tell(scope: str, *, before: str, after: str, reason: str, actor: Actor, now
     audit.record(
         action="switch",
         subject=("halt", scope),
-        actor=actor.name,
-        source=actor.source,
-        user_id=actor.user_id,
-        address=actor.address,
+        actor=actor,
         before={"state": before},
         after={"state": after},
         reason=reason,

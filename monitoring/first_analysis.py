@@ -21,11 +21,11 @@ from monitoring.analyst import ask
 from monitoring.analyst.contract import Answer, Kind, Question
 from monitoring.candles import CandleKey, Hole
 from monitoring.conditions import ConditionError
-from monitoring.engine import analysis_row
 from monitoring.events import NewEvent
 from monitoring.indicators import Window
 from monitoring.models import Signal, SignalAnalysis, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
+from monitoring.recording import analysis_row
 from monitoring.setup_workflow import confident_enough, indicator_names, signal_view, trader_view
 from monitoring.signal_life import Move
 

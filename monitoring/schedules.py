@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import IntegrityError, connection, transaction
 
 from monitoring import audit, clock, events, intervals
-from monitoring.controls import Actor
+from monitoring.audit import Actor
 from monitoring.events import NewEvent
 from monitoring.models import Trader, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
@@ -168,10 +168,7 @@ def _audit(action: str, schedule: WorkflowSchedule, actor: Actor, reason: str, n
     audit.record(
         action=action,
         subject=("workflow", str(schedule.id)),
-        actor=actor.name,
-        source=actor.source,
-        user_id=actor.user_id,
-        address=actor.address,
+        actor=actor,
         before={"is_active": action == "disable"},
         after={"is_active": action == "enable"},
         reason=reason,

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from monitoring import candles, conditions, controls, indicators, intake
 from monitoring.candles import CandleKey, Hole
 from monitoring.conditions import Condition, ConditionError
-from monitoring.engine import Close
+from monitoring.handlers import Close
 from monitoring.indicators import Reading, Window
 from monitoring.intake import NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader

@@ -19,8 +19,8 @@ from django.db import connection
 from monitoring import clock, events, intervals, jobs, ledger, signal_life, snapshot
 from monitoring.analyst.contract import ENTERS, Kind, Verdict
 from monitoring.conditions import ConditionError
-from monitoring.engine import Case, Judged, Unasked
 from monitoring.events import NewEvent
+from monitoring.handlers import Case, Judged, Unasked
 from monitoring.indicators import Window
 from monitoring.models import MonitoringDecision, Signal, Trader, WorkflowSchedule
 from monitoring.signal_life import Move

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitoring import clock, engine, first_analysis, screening
-from monitoring.engine import Close
+from monitoring.handlers import Close
 
 
 def handle_closes(*, market: str, interval: str, open_time: int, symbols: list[str], **_: Any) -> None:

@@ -9,13 +9,13 @@ class PositionsConfig(AppConfig):
     name = "positions"
 
     def ready(self) -> None:
-        from monitoring import controls, engine, sweeps, watchlist
+        from monitoring import controls, handlers, sweeps, watchlist
         from monitoring.models.schedules import WorkflowType
         from positions import closes, orders, sweep, watching
         from positions.position_workflow import PositionHandler
 
-        engine.register(WorkflowType.POSITION_MANAGEMENT, PositionHandler())
-        engine.before_decisions(closes.on_close)
+        handlers.register(WorkflowType.POSITION_MANAGEMENT, PositionHandler())
+        handlers.before_decisions(closes.on_close)
         controls.report_in_flight(orders.in_flight)
         watchlist.register(watching.open_positions)
         sweeps.register(sweep.requeue)

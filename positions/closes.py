@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, connection
 
-from monitoring.engine import Close
+from monitoring.handlers import Close
 from positions import orders, trading
 from positions.exchange import paper
 from positions.models import Order, Position

@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from monitoring import controls, events
-from monitoring.controls import HALTED, Actor
+from monitoring.audit import Actor
+from monitoring.controls import HALTED
 from monitoring.events import NewEvent
 from monitoring.models import WorkflowSchedule
-from positions import orders, trading
+from positions import leases, orders, trading
 from positions.models import Order, Position
 from positions.orders import Cause
 
@@ -35,7 +36,7 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
         cause = Cause(Order.Cause.OPERATOR, f"flatten:{now:%Y%m%d%H%M%S}")
         try:
             trading.close(position, cause=cause, reason="flatten", now=now)
-        except trading.Busy as error:
+        except leases.Busy as error:
             logger.info("flatten waits: %s", error)
         position.refresh_from_db()
         if position.status != Position.Status.CLOSED or orders.held(position):

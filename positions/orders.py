@@ -23,7 +23,6 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from monitoring import clock, controls, events
-from monitoring.events import NewEvent
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
 from positions.exchange.contract import (
@@ -42,6 +41,7 @@ from positions.exchange.contract import (
 from positions.exchange.factory import exchange_for
 from positions.models import ExchangeAccount, Fill, Order, Position
 from positions.risk import Denied
+from positions.telling import about
 
 logger = logging.getLogger(__name__)
 Leg, Status = Order.Leg, Order.Status
@@ -298,27 +298,18 @@ def _tell(order: Order, now: datetime) -> None:
     shown = f"{price.normalize():f}" if price is not None else "market"
     text = f"{order.leg} {order.side} {order.quantity.normalize():f} at {shown}: {order.status}"
     level = events.WARNING if order.status in (Status.REJECTED, Status.UNKNOWN) else events.INFO
-    events.record(
-        NewEvent(
-            "order_changed",
-            f"{text}, {order.error}" if order.error else text,
-            {
-                "symbol": position.symbol,
-                "leg": order.leg,
-                "side": order.side,
-                "quantity": str(order.quantity),
-                "status": order.status,
-                "price": str(price) if price is not None else None,
-                "client_order_id": order.client_order_id,
-            },
-            level=level,
-            user_id=position.trader.user_id,
-            trader_id=position.trader_id,
-            signal_id=position.signal_id,
-            position_id=position.id,
-        ),
-        now=now,
-    )
+    if order.error:
+        text = f"{text}, {order.error}"
+    data = {
+        "symbol": position.symbol,
+        "leg": order.leg,
+        "side": order.side,
+        "quantity": str(order.quantity),
+        "status": order.status,
+        "price": str(price) if price is not None else None,
+        "client_order_id": order.client_order_id,
+    }
+    events.record(about(position, "order_changed", text, data, level=level), now=now)
 
 
 def _outside_transaction() -> None:

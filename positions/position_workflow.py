@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,8 +21,8 @@ from monitoring import candles, clock, events, intervals, jobs, ledger, snapshot
 from monitoring.analyst.contract import Kind, Verdict
 from monitoring.candles import CandleKey
 from monitoring.conditions import ConditionError
-from monitoring.engine import Case, Judged, Unasked
 from monitoring.events import NewEvent
+from monitoring.handlers import Case, Judged, Unasked
 from monitoring.indicators import Window
 from monitoring.models import WorkflowSchedule
 from monitoring.setup_workflow import indicator_names, signal_view, trader_view
@@ -30,6 +30,7 @@ from positions import assessment
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
 from positions.models import Position, PositionManagementDecision
+from positions.telling import about
 from positions.trading import APPLIED
 
 RECENT = """
@@ -95,7 +96,8 @@ class PositionHandler:
 def management_event(row: PositionManagementDecision, *, position: Position, previous_stop: Decimal | None, now: datetime) -> NewEvent:
     """The event of a decision once its outcome is known."""
     level = events.INFO if row.outcome == APPLIED else events.WARNING
-    return NewEvent(
+    event = about(
+        position,
         "management_action",
         row.reasoning[:500],
         {
@@ -112,12 +114,8 @@ def management_event(row: PositionManagementDecision, *, position: Position, pre
             "latency_ms": row.analysis.latency_ms,
         },
         level=level,
-        user_id=position.trader.user_id,
-        trader_id=position.trader_id,
-        signal_id=position.signal_id,
-        position_id=position.id,
-        schedule_id=row.run.schedule_id,
     )
+    return replace(event, schedule_id=row.run.schedule_id)
 
 
 def _case(run: ledger.Run, held: _Held) -> Case | Unasked:

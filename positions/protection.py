@@ -10,13 +10,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from monitoring import events
-from monitoring.events import NewEvent
 from monitoring.notifications import notify
 from positions import orders
 from positions.exchange.contract import LIMIT, STOP_MARKET
 from positions.models import Order, Position
 from positions.orders import Cause, Intent
 from positions.risk import Denied
+from positions.telling import about
 
 Leg = Order.Leg
 RESTING = (Order.Status.OPEN, Order.Status.PARTIALLY_FILLED)
@@ -70,16 +70,8 @@ def cancel_all(position: Position) -> None:
 
 def tell_unprotected(position: Position, *, reason: str, now: datetime) -> None:
     """Say at once that a position has no stop that is known to rest."""
-    event = NewEvent(
-        "position_unprotected",
-        f"{position.symbol}: no stop rests: {reason}",
-        {"symbol": position.symbol, "reason": reason},
-        level=events.CRITICAL,
-        user_id=position.trader.user_id,
-        trader_id=position.trader_id,
-        signal_id=position.signal_id,
-        position_id=position.id,
-    )
+    data = {"symbol": position.symbol, "reason": reason}
+    event = about(position, "position_unprotected", f"{position.symbol}: no stop rests: {reason}", data, level=events.CRITICAL)
     notify([events.record(event, now=now)])
 
 

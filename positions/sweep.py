@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from monitoring import jobs
 from monitoring.models import Signal
-from positions import trading
+from positions import opening
 from positions.models import Position, PositionManagementDecision
 
 
@@ -21,7 +21,7 @@ def requeue(before: datetime) -> int:
     )
     count = 0
     for signal in {*waiting, *half_open}:
-        if analysis := trading.entering_analysis(signal):
+        if analysis := opening.entering_analysis(signal):
             jobs.enqueue(jobs.Job.OPEN_POSITION, analysis_id=str(analysis.id))
             count += 1
     for decision_id in PositionManagementDecision.objects.filter(outcome="", created_at__lt=before).values_list("id", flat=True):

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from monitoring import clock, events, intervals
-from monitoring.controls import Actor
+from monitoring.audit import Actor
 from positions import flatten as flattening
-from positions import trading
+from positions import opening, trading
 from positions.models import Order, PositionManagementDecision
 from positions.orders import Cause
 from positions.position_workflow import management_event
@@ -19,7 +19,7 @@ from positions.risk import Denied
 
 def open_position(*, analysis_id: str, **_: Any) -> None:
     """Open the position that an entering answer asked for."""
-    trading.open_position(analysis_id=UUID(analysis_id), now=clock.now())
+    opening.open_position(analysis_id=UUID(analysis_id), now=clock.now())
 
 
 def act_on_decision(*, decision_id: str, **_: Any) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from monitoring import candles, clock, engine, events, indicators, intervals, setup_workflow, snapshot
+from monitoring import candles, clock, events, handlers, indicators, intervals, recording, setup_workflow, snapshot
 from monitoring.analyst import ask
 from monitoring.analyst.contract import Kind, Question
 from monitoring.candles import CandleKey
@@ -39,13 +39,13 @@ def judge_one(*, run_id: str, **_: Any) -> None:
         "signal": setup_workflow.signal_view(signal, now=now),
         "recent_decisions": snapshot.recent_decisions(recent),
     }
-    deadline = engine.deadline_of(open_time=key.open_time, interval=key.interval, trader=signal.trader)
+    deadline = handlers.deadline_of(open_time=key.open_time, interval=key.interval, trader=signal.trader)
     question = Question(run.id, Kind.MONITORING, view, signal.trader.analyst, settings.LLM_MODEL, deadline)
     answer = ask.ask_all([question], now=now)[run.id]
     verdict = answer.verdict
     assert verdict is not None, answer.error
     with transaction.atomic():
-        analysis: SignalAnalysis = engine.analysis_row(
+        analysis: SignalAnalysis = recording.analysis_row(
             question, answer, trader=signal.trader, signal_id=signal.id, run_id=run.id, candle_time=key.open_time, now=now
         )
         analysis.save()

@@ -16,6 +16,8 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from monitoring.audit import Actor
+
 ESTIMATE_ABOVE = 50_000
 
 
@@ -58,6 +60,11 @@ class KeptAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """The person behind a request, for the audit log."""
+    return Actor(request.user.get_username(), "web", user_id=request.user.pk, address=request.META.get("REMOTE_ADDR"))
 
 
 def link(target: models.Model | None, text: str = "") -> str | SafeString:

@@ -15,7 +15,7 @@ from monitoring import audit, clock, intake
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader
 
-from .base import KeptAdmin, RecordAdmin, join, link, list_link, pretty, tag
+from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, pretty, tag
 
 STATUS_TONES = {"in_position": "good", "ready": "good", "monitoring": "info", "expired": "quiet", "closed": "quiet"}
 STATE_TONES = {"running": "good", "paused": "warn", "archived": "quiet"}
@@ -82,10 +82,7 @@ class TraderAdmin(KeptAdmin):
             audit.record(
                 action="new webhook token",
                 subject=("trader", str(trader.pk)),
-                actor=request.user.get_username(),
-                source="web",
-                user_id=request.user.pk,
-                address=request.META.get("REMOTE_ADDR"),
+                actor=actor_of(request),
                 reason="asked for in the admin",
                 now=clock.now(),
             )

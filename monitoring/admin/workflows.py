@@ -13,10 +13,9 @@ from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
 from monitoring import clock, schedules
-from monitoring.controls import Actor
 from monitoring.models import WorkflowRun, WorkflowSchedule
 
-from .base import RecordAdmin, all_fields, join, link, list_link, tag
+from .base import RecordAdmin, actor_of, all_fields, join, link, list_link, tag
 
 RUN_TONES = {"decided": "good", "skipped": "quiet", "failed": "bad", "late": "warn", "due": "info", "claimed": "info"}
 
@@ -106,7 +105,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
                 "opts": self.opts,
             }
             return TemplateResponse(request, "admin/monitoring/reason.html", context)
-        actor = Actor(request.user.get_username(), "web", user_id=request.user.pk, address=request.META.get("REMOTE_ADDR"))
+        actor = actor_of(request)
         change = schedules.disable if action == "disable" else schedules.enable
         done = 0
         for schedule in chosen:

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from monitoring import closes, intervals, ledger, schedules
-from monitoring.controls import Actor
+from monitoring.audit import Actor
 from monitoring.models import Candle, ScreeningCheck, WorkflowRun
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import NEVER, candle, flat_window, make_schedule, make_trader

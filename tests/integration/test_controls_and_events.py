@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from monitoring import controls, events
-from monitoring.controls import Actor
+from monitoring.audit import Actor
 from monitoring.events import KINDS, NewEvent
 from monitoring.models import AuditLog, Event, Halt
 from tests.support.clocks import SteppingClock

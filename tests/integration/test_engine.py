@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from monitoring import closes, controls, engine, intervals, ledger
-from monitoring.controls import Actor
+from monitoring import closes, controls, engine, handlers, intervals, ledger
+from monitoring.audit import Actor
 from monitoring.models import (
     Event,
     MonitoringDecision,
@@ -65,7 +65,7 @@ class Desk:
 
     def handle(self) -> int:
         opened = START_MS + (self.number - 1) * LENGTH
-        done = engine.handle(engine.Close("binance", "5m", opened, (self.symbol,)))
+        done = engine.handle(handlers.Close("binance", "5m", opened, (self.symbol,)))
         self.schedule.refresh_from_db()
         self.signal.refresh_from_db()
         return done

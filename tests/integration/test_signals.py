@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 
 from monitoring import closes, controls, first_analysis, intake, intervals, screening, sweeps
-from monitoring.controls import Actor
-from monitoring.engine import Close
+from monitoring.audit import Actor
+from monitoring.handlers import Close
 from monitoring.intake import NewSignal
 from monitoring.models import Event, ScreeningCheck, Signal, SignalAnalysis, Trader, WorkflowSchedule
 from tests.support.clocks import START_MS, SteppingClock

@@ -8,9 +8,9 @@ import pytest
 from django.db import transaction
 
 from monitoring import controls, jobs
-from monitoring.controls import Actor
+from monitoring.audit import Actor
 from monitoring.models import Event, Signal
-from positions import flatten, orders, protection, tasks, trading
+from positions import flatten, leases, opening, orders, protection, tasks, trading
 from positions.exchange.paper import PaperExchange
 from positions.models import Fill, Order, PaperBalance, PaperOrder, Position, PositionManagementDecision
 from positions.orders import Cause, Intent, client_order_id
@@ -55,12 +55,12 @@ class TestOpening:
     def test_a_job_that_runs_again_opens_nothing_more(self, desk: TradingDesk) -> None:
         analysis = desk.entering()
         for _ in range(3):
-            trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+            opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert Position.objects.count() == 1
         assert PaperOrder.objects.filter(type="market").count() == 1
 
     def test_a_denial_returns_the_signal_to_monitoring_with_the_reason(self, desk: TradingDesk) -> None:
-        denied = trading.open_position(analysis_id=desk.entering(target="100.5").id, now=desk.clock.now)
+        denied = opening.open_position(analysis_id=desk.entering(target="100.5").id, now=desk.clock.now)
         assert isinstance(denied, Denied)
         signal = Signal.objects.get()
         assert signal.status == "monitoring"
@@ -71,20 +71,20 @@ class TestOpening:
     def test_a_schedule_that_enter_stopped_is_taken_up_again(self, desk: TradingDesk) -> None:
         analysis = desk.entering(target="100.5")
         schedule = make_schedule(desk.trader, analysis.signal, is_active=False, stopped_at=desk.clock.now, started_at=desk.clock.now)
-        trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         schedule.refresh_from_db()
         assert schedule.is_active
 
     def test_one_position_per_account_and_symbol(self, desk: TradingDesk) -> None:
         desk.open()
-        denied = trading.open_position(analysis_id=desk.entering().id, now=desk.clock.now)
+        denied = opening.open_position(analysis_id=desk.entering().id, now=desk.clock.now)
         assert isinstance(denied, Denied)
         assert denied.code == "symbol_taken"
 
     @pytest.mark.parametrize("state", ["reducing", "halted"])
     def test_a_switch_denies_it(self, desk: TradingDesk, state: str) -> None:
         controls.halt(scope="all", state=state, reason="testing", actor=OPERATOR, now=desk.clock.now, wait_s=0)
-        denied = trading.open_position(analysis_id=desk.entering().id, now=desk.clock.now)
+        denied = opening.open_position(analysis_id=desk.entering().id, now=desk.clock.now)
         assert isinstance(denied, Denied)
         assert denied.code == "halted"
         assert not PaperOrder.objects.exists()
@@ -92,11 +92,11 @@ class TestOpening:
     def test_an_entry_that_the_venue_refuses_leaves_nothing_behind(self, desk: TradingDesk) -> None:
         # Approved for 200, but meanwhile the cash has gone elsewhere.
         analysis = desk.entering()
-        begun = trading._begin(analysis, analysis.signal, now=desk.clock.now)
+        begun = opening._begin(analysis, analysis.signal, now=desk.clock.now)
         assert isinstance(begun, Position)
         PaperBalance.objects.update(total=10)
         Position.objects.update(lease_until=None)
-        denied = trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        denied = opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert isinstance(denied, Denied)
         assert (denied.code, Position.objects.get().status) == ("entry_rejected", "closed")
         assert Signal.objects.get().status == "monitoring"
@@ -108,7 +108,7 @@ class TestDyingInTheMiddle:
     @pytest.mark.parametrize("step", ["begun", "intended", "sent", "filled", "stop", "target"])
     def test_the_next_run_takes_up_where_the_former_died(self, desk: TradingDesk, step: str) -> None:
         analysis = desk.entering()
-        position = trading._begin(analysis, analysis.signal, now=desk.clock.now)
+        position = opening._begin(analysis, analysis.signal, now=desk.clock.now)
         assert isinstance(position, Position)
         cause = Cause(Order.Cause.DECISION, str(analysis.id), analysis.id)
         intent = Intent(position, "entry", "buy", "market", position.planned_contracts, cause)
@@ -126,10 +126,10 @@ class TestDyingInTheMiddle:
             protection.set_stop(position, price=Decimal(98), cause=cause, now=desk.clock.now)
         if step == "target":
             protection.set_target(position, price=Decimal(104), cause=cause)
-        with pytest.raises(trading.Busy):
-            trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        with pytest.raises(leases.Busy):
+            opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         Position.objects.update(lease_until=None)
-        opened = trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        opened = opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert isinstance(opened, Position)
         assert opened.status == "open"
         assert opened.contracts == Decimal(200) == PaperExchange(desk.account).held(symbol="BTCUSDT").quantity
@@ -139,26 +139,26 @@ class TestDyingInTheMiddle:
 
     def test_an_order_that_never_left_is_dead_and_the_entry_denied(self, desk: TradingDesk) -> None:
         analysis = desk.entering()
-        position = trading._begin(analysis, analysis.signal, now=desk.clock.now)
+        position = opening._begin(analysis, analysis.signal, now=desk.clock.now)
         assert isinstance(position, Position)
         cause = Cause(Order.Cause.DECISION, str(analysis.id), analysis.id)
         orders._intend(Intent(position, "entry", "buy", "market", position.planned_contracts, cause))
         Order.objects.update(status="unknown")
         Position.objects.update(lease_until=None)
-        denied = trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        denied = opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert isinstance(denied, Denied)
         assert Order.objects.get().status == "rejected"
         assert not PaperOrder.objects.exists()
 
     def test_a_halt_does_not_orphan_an_entry_that_was_sent_before_it(self, desk: TradingDesk) -> None:
         analysis = desk.entering()
-        position = trading._begin(analysis, analysis.signal, now=desk.clock.now)
+        position = opening._begin(analysis, analysis.signal, now=desk.clock.now)
         assert isinstance(position, Position)
         cause = Cause(Order.Cause.DECISION, str(analysis.id), analysis.id)
         orders.place(Intent(position, "entry", "buy", "market", position.planned_contracts, cause))
         Position.objects.update(lease_until=None)
         controls.halt(scope="all", state="halted", reason="testing", actor=OPERATOR, now=desk.clock.now, wait_s=0)
-        opened = trading.open_position(analysis_id=analysis.id, now=desk.clock.now)
+        opened = opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert isinstance(opened, Position)
         assert desk.resting(opened).keys() == {"stop", "target"}, "protection still goes out"
 
@@ -219,8 +219,8 @@ class TestManaging:
 
     def test_a_position_that_somebody_works_on_is_left_alone(self, desk: TradingDesk) -> None:
         position = desk.open()
-        trading._take(position)
-        with pytest.raises(trading.Busy):
+        leases.take(position)
+        with pytest.raises(leases.Busy):
             trading.close(position, cause=BY_HAND, reason="by hand", now=desk.clock.now)
 
 
@@ -317,7 +317,7 @@ class TestFlatten:
 
     def test_reports_what_is_left_and_comes_back(self, desk: TradingDesk) -> None:
         position = desk.open()
-        trading._take(position)
+        leases.take(position)
         with pytest.raises(flatten.NotFlat):
             flatten.flatten(scope="all", reason="enough", actor=OPERATOR, now=desk.clock.now)
         assert Event.objects.get(kind="flatten_progress").data["left"] == ["BTCUSDT"]

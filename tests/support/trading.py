@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from monitoring import closes, engine, intervals
+from monitoring import closes, engine, handlers, intervals
 from monitoring.analyst.contract import TradePlan
 from monitoring.models import Signal, SignalAnalysis, WorkflowSchedule
-from positions import trading
+from positions import opening
 from positions.models import Order, Position
 from positions.orders import Cause
 from tests.support.clocks import START_MS, SteppingClock
@@ -47,7 +47,7 @@ class TradingDesk:
         )
 
     def open(self, **plan: Any) -> Position:
-        position = trading.open_position(analysis_id=self.entering(**plan).id, now=self.clock.now)
+        position = opening.open_position(analysis_id=self.entering(**plan).id, now=self.clock.now)
         assert isinstance(position, Position), position
         return position
 
@@ -57,7 +57,7 @@ class TradingDesk:
         self.clock.to(opened_at + LENGTH + 500)
         prices = {"open": Decimal(opened), "high": Decimal(high), "low": Decimal(low)}
         closes.record(streamed=[candle(open_time=opened_at, close=close, **prices)], now=self.clock.now)
-        engine.handle(engine.Close("binance", "5m", opened_at, ("BTCUSDT",)))
+        engine.handle(handlers.Close("binance", "5m", opened_at, ("BTCUSDT",)))
 
     def resting(self, position: Position) -> dict[str, tuple[Decimal, Decimal]]:
         """Leg → (quantity, price) of the orders that rest."""

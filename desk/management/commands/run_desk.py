@@ -17,7 +17,7 @@ from django.db import connection, connections
 
 from config import embedded_postgres
 from desk import health
-from desk.supervisor import Service, Supervisor
+from desk.supervisor import Service, Supervisor, reap_orphans
 from monitoring import installation
 from monitoring.models import Installation
 
@@ -44,10 +44,15 @@ class Command(BaseCommand):
             supervisor = Supervisor(self._services(options), environment=environment, say=self._say)
             supervisor.run(ready=lambda: self._announce(environment), unhealthy=health.wedged_service)
         finally:
-            connections.close_all()
-            if started_here or not self._others_connected():
-                connections.close_all()
-                embedded_postgres.stop(settings.EMBEDDED_DATA_DIR) if not settings.DATABASE_URL else None
+            self._stop_database(started_here)
+            reap_orphans()
+
+    def _stop_database(self, started_here: bool) -> None:
+        """Stop the embedded server, unless somebody else was there before us and still uses it."""
+        in_use = not started_here and self._others_connected()
+        connections.close_all()
+        if not settings.DATABASE_URL and not in_use:
+            embedded_postgres.stop(settings.EMBEDDED_DATA_DIR)
 
     def _database_was_down(self) -> bool:
         if settings.DATABASE_URL:
@@ -111,8 +116,6 @@ class Command(BaseCommand):
         self._say(f"{'desk':9}| Candle Desk is at {address}  (Ctrl-C stops everything.){pace}")
 
     def _others_connected(self) -> bool:
-        if settings.DATABASE_URL:
-            return True
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
             return bool(cursor.fetchone()[0])

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from monitoring import clock, controls
-from monitoring.controls import HALTED, REDUCING, Actor, ControlError, Halted
+from monitoring.audit import Actor
+from monitoring.controls import HALTED, REDUCING, ControlError, Halted
 
 
 class Command(BaseCommand):
