@@ -15,6 +15,9 @@ from monitoring.feed.contract import ClosedCandle
 
 Stream = tuple[str, str]  # symbol, interval
 
+LONGEST_WAIT = 6  # doublings of the grace between fruitless fetches
+TROUBLED_AFTER = 3
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -36,12 +39,18 @@ class Filled:
 
 @dataclass
 class _State:
-    """`known` is the newest recorded open time; None while the window that indicators need is not complete."""
+    """
+    `known` is the newest recorded open time; None while the window that indicators need is not complete.
+
+    `fruitless` counts fetches in a row that brought nothing; each one makes the next wait longer, until `not_before` (ms).
+    """
 
     known: int | None
     owed_since: int
     held: dict[int, ClosedCandle] = field(default_factory=dict)
     fetching: bool = False
+    fruitless: int = 0
+    not_before: int = 0
 
 
 class Following:
@@ -79,7 +88,7 @@ class Following:
         """Gaps to fetch now; each stream has one fetch at a time, until `filled` or `failed` is called for it."""
         found = []
         for stream, state in self._streams.items():
-            if state.fetching:
+            if state.fetching or now_ms < state.not_before:
                 continue
             length = intervals.length_ms(stream[1])
             end = intervals.newest_closed(at_ms=now_ms - grace_ms, interval=stream[1])
@@ -88,6 +97,7 @@ class Following:
             start = self._start(state, end, length)
             if start <= end:
                 state.fetching = True
+                state.not_before = now_ms + grace_ms * 2 ** min(state.fruitless, LONGEST_WAIT)
                 found.append(Gap(stream, start, end))
         return found
 
@@ -97,10 +107,12 @@ class Following:
         if state is None:
             return Filled([], [], [])
         state.fetching = False
+        state.fruitless += 1
         fetched = {candle.open_time: candle for candle in candles if candle.open_time not in state.held}
         everything = {**fetched, **state.held}
         if not everything:
             return Filled([], [], [])
+        state.fruitless = state.not_before = 0
         length = intervals.length_ms(gap.stream[1])
         first = min(everything) if state.known is None else min(state.known + length, *everything)
         # What lies between candles that exist, and was asked for, the exchange lacks; what lies after may still come.
@@ -113,9 +125,14 @@ class Following:
         return Filled([fetched[open_time] for open_time in sorted(fetched)], held, absent)
 
     def failed(self, gap: Gap) -> None:
-        """The fetch gave nothing; it is asked for again."""
+        """The fetch failed; it is asked for again, later each time, so that one bad symbol costs the others nothing."""
         if state := self._streams.get(gap.stream):
             state.fetching = False
+            state.fruitless += 1
+
+    def troubled(self) -> list[Stream]:
+        """Streams whose gaps REST has not been able to fill several times in a row."""
+        return sorted(stream for stream, state in self._streams.items() if state.fruitless >= TROUBLED_AFTER)
 
     def _start(self, state: _State, end: int, length: int) -> int:
         window_start = end - (indicators.WINDOW - 1) * length

@@ -19,7 +19,7 @@ from django.conf import settings
 
 from monitoring import clock
 from monitoring.feed import registry
-from monitoring.feed.contract import ClosedCandle, FeedError, RestLimited
+from monitoring.feed.contract import ClosedCandle, FeedError, RestDown, RestLimited
 from monitoring.feed.rest import RestClient
 from monitoring.feed.stream import StreamConnection
 from monitoring.following import Following, Gap, Stream
@@ -119,6 +119,7 @@ class MarketFollower:
             "reconnects": sum(max(0, state.connects - 1) for state in states),
             "bad_frames": sum(sum(state.bad_frames.values()) for state in states),
             "gaps_filled": self.filled,
+            "troubled": [f"{symbol} {interval}" for symbol, interval in self._following.troubled()],
             "last_frame_age_s": round(time.monotonic() - max(frames), 1) if frames else None,
         }
 
@@ -154,9 +155,11 @@ class MarketFollower:
         except RestLimited as error:
             self._quiet_until = time.monotonic() + error.retry_after_s
             logger.warning("%s asks for %.0f s of silence", self.market, error.retry_after_s)
-        except FeedError as error:
+        except RestDown as error:
             self._quiet_until = time.monotonic() + RETRY_S
             logger.warning("%s %s: a gap could not be fetched: %s", symbol, interval, error)
+        except FeedError as error:  # this stream's own trouble, such as a symbol that the exchange does not have
+            logger.warning("%s %s: a gap was refused: %s", symbol, interval, error)
         finally:
             self._fetched.put((gap, fetched))
             self._rouse()

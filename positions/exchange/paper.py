@@ -62,15 +62,15 @@ class PaperExchange:
                 assert request.trigger_price is not None
                 if matching.would_trigger_at_once(side=request.side, trigger_price=request.trigger_price, last_price=last_price):
                     raise Rejected("would_trigger", f"stop {request.trigger_price} lies beyond the market at {last_price}")
+            price = request.price or request.trigger_price or last_price
+            if request.type == MARKET:
+                rate = self._account.slippage_rate
+                price = matching.slipped(last_price, side=request.side, slippage_rate=rate, tick=instrument.tick_size)
+            if not request.reduce_only:
+                self._check_funds(request.side, quantity, price, instrument, holding)
             order = self._create(request, quantity)
             if request.type == MARKET:
-                price = matching.slipped(
-                    last_price, side=request.side, slippage_rate=self._account.slippage_rate, tick=instrument.tick_size
-                )
-                self._check_funds(request.side, quantity, price, instrument, holding)
                 self._fill(order, price=price, fee_rate=self._account.taker_fee_rate, quote=instrument.quote, at_ms=clock.now_ms())
-            elif not request.reduce_only:
-                self._check_funds(request.side, quantity, request.price or request.trigger_price or last_price, instrument, holding)
         return _report(order)
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
@@ -100,9 +100,10 @@ class PaperExchange:
         if row is None:
             return Balance("USDT", Decimal(0), Decimal(0))
         held = sum(PaperPosition.objects.filter(account=self._account).values_list("cost", flat=True), Decimal(0))
+        reserved = self._reserved()
         if self._account.is_spot:
-            return Balance(row.asset, row.total + held, row.total)
-        return Balance(row.asset, row.total, row.total - held / self._account.leverage)
+            return Balance(row.asset, row.total + held, row.total - reserved)
+        return Balance(row.asset, row.total, row.total - (held + reserved) / self._account.leverage)
 
     def held(self, *, symbol: str) -> Held:
         holding = self._holding(symbol)
@@ -165,6 +166,13 @@ class PaperExchange:
         if not request.reduce_only and (quantity < instrument.min_quantity or notional < instrument.min_notional):
             raise Rejected("notional", f"{notional} is under the smallest notional of {instrument.min_notional}")
         return quantity
+
+    def _reserved(self) -> Decimal:
+        """What resting orders that add exposure would cost with their fees, so that two can't spend the same cash."""
+        resting = PaperOrder.objects.filter(account=self._account, status=OPEN, reduce_only=False)
+        with localcontext(prec=accounting.PRECISION):
+            costs = (order.quantity * (order.price or order.trigger_price or Decimal(0)) for order in resting)
+            return sum(costs, Decimal(0)) * (1 + self._account.taker_fee_rate)
 
     def _check_funds(self, side: str, quantity: Decimal, price: Decimal, instrument: Instrument, holding: Holding) -> None:
         opens = _reducible(holding, side) < quantity

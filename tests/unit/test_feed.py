@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from decimal import Decimal
 from typing import Any
@@ -169,6 +170,19 @@ class TestFollowing:
         done = book.filled(gap, [])
         assert (done.fetched, done.held, done.absent) == ([], [], [])
         assert book.gaps(now_ms=FIRST + 2 * LENGTH, grace_ms=0) == [gap]
+
+    def test_fruitless_fetches_wait_longer_each_time_and_are_named(self) -> None:
+        book, asked = following(), []
+        for now in range(FIRST + 2 * LENGTH, FIRST + 3 * LENGTH, 100):
+            for gap in book.gaps(now_ms=now, grace_ms=1000):
+                asked.append(now)
+                book.failed(gap)
+        waits = [later - earlier for earlier, later in itertools.pairwise(asked)]
+        assert waits[:5] == [1000, 2000, 4000, 8000, 16000]
+        assert max(waits) == 64000
+        assert book.troubled() == [STREAM]
+        book.arrived(candle(open_time=FIRST + LENGTH))
+        assert book.gaps(now_ms=FIRST + 2 * LENGTH, grace_ms=1000) == [], "the stream itself goes on"
 
     def test_a_new_stream_fetches_its_window_and_what_is_owed(self) -> None:
         book = following(known=None)
