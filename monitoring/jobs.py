@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.dispatch import receiver
 from django_q.signals import post_spawn
 from django_q.tasks import async_task
@@ -34,6 +34,13 @@ class Job(StrEnum):
     ACT_ON_DECISION = "positions.tasks.act_on_decision"
     FLATTEN = "positions.tasks.flatten"
     BENCHMARK_ONE = "desk.benchmarks.naive.judge_one"
+
+
+def ready() -> int:
+    """How many jobs wait for a worker."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM django_q_ormq WHERE lock <= now()")
+        return int(cursor.fetchone()[0])
 
 
 def enqueue(job: Job, **arguments: Any) -> None:

@@ -25,7 +25,13 @@ def register(sweep: Callable[[datetime], int]) -> None:
 
 
 def run(*, now: datetime) -> int:
-    """Run every sweep once; returns how many jobs were enqueued again."""
+    """
+    Run every sweep once; returns how many jobs were enqueued again.
+
+    While jobs wait, nothing is missing but workers: enqueuing more would only lengthen the queue.
+    """
+    if jobs.ready():
+        return 0
     before = now - timedelta(seconds=PATIENCE_S * float(settings.CLOCK_SPEED))
     count = closes.settle(now=now, stranded_before=before)
     if first_analysis.waiting(created_before=before):

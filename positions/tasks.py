@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from monitoring import clock, events, intervals
+from monitoring import clock, events, intervals, jobs
 from monitoring.audit import Actor
 from positions import flatten as flattening
 from positions import opening, trading
@@ -15,6 +16,8 @@ from positions.models import Order, PositionManagementDecision
 from positions.orders import Cause
 from positions.position_workflow import management_event
 from positions.risk import Denied
+
+FLATTEN_TRIES, FLATTEN_PAUSE_S = 30, 1.0
 
 
 def open_position(*, analysis_id: str, **_: Any) -> None:
@@ -44,7 +47,14 @@ def act_on_decision(*, decision_id: str, **_: Any) -> None:
 
 def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:
     """Close what is held in a scope, and halt it once the venue is flat."""
-    flattening.flatten(scope=scope, reason=reason, actor=Actor(by, source), now=clock.now())
+    for _try in range(FLATTEN_TRIES):
+        try:
+            flattening.flatten(scope=scope, reason=reason, actor=Actor(by, source), now=clock.now())
+            return
+        except flattening.NotFlat:
+            time.sleep(FLATTEN_PAUSE_S)  # the venue is asked again; nothing tells when it will be flat
+    # Never given up: the queue's own retry would come too late for this.
+    jobs.enqueue(jobs.Job.FLATTEN, scope=scope, reason=reason, by=by, source=source)
 
 
 def _act(row: PositionManagementDecision) -> str:

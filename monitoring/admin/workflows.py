@@ -66,7 +66,7 @@ class EntityFilter(admin.SimpleListFilter):
 class WorkflowScheduleAdmin(RecordAdmin):
     """The state of every workflow."""
 
-    list_display = ("workflow", "kind", "state_tag", "last_candle", "errors", "execution_count", "trader_link", "stop", "more")
+    list_display = ("workflow", "kind", "state_tag", "last_candle", "errors", "decisions", "trader_link", "stop", "more")
     list_filter = (StateFilter, "workflow_type", "interval", "trader", EntityFilter)
     search_fields = ("symbol", "trader__name", "last_error", "stop_note")
     list_select_related = ("trader",)
@@ -123,7 +123,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
 
     @admin.display(description="Kind", ordering="workflow_type")
     def kind(self, schedule: WorkflowSchedule) -> str:
-        return schedule.get_workflow_type_display()
+        return "Setup" if schedule.workflow_type == "signal_monitoring" else "Position"
 
     @admin.display(description="State", ordering="is_active")
     def state_tag(self, schedule: WorkflowSchedule) -> SafeString:
@@ -140,6 +140,10 @@ class WorkflowScheduleAdmin(RecordAdmin):
     @admin.display(description="Errors", ordering="consecutive_errors")
     def errors(self, schedule: WorkflowSchedule) -> str:
         return f"{schedule.consecutive_errors}/{schedules.ERROR_LIMIT}"
+
+    @admin.display(description="Decisions", ordering="execution_count")
+    def decisions(self, schedule: WorkflowSchedule) -> int:
+        return schedule.execution_count
 
     @admin.display(description="Trader", ordering="trader__name")
     def trader_link(self, schedule: WorkflowSchedule) -> str | SafeString:

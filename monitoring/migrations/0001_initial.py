@@ -222,7 +222,7 @@ class Migration(migrations.Migration):
                 ('indicators', models.JSONField(blank=True, db_default=models.Value([], models.JSONField()), default=list, help_text='Further indicators shown to the analyst, for example ["ema_200", "macd"].')),
                 ('stop_atr_multiple', monitoring.fields.NumericField(db_default=2, default=2, help_text='Distance of the stop from the entry, in ATR(14).')),
                 ('target_r', monitoring.fields.NumericField(db_default=2, default=2, help_text='Distance of the target, in multiples of the stop distance.')),
-                ('analyst', models.CharField(choices=[('rules', 'Rules'), ('llm', 'Llm')], db_default='rules', default='rules', max_length=8)),
+                ('analyst', models.CharField(choices=[('rules', 'Rules'), ('llm', 'Llm')], db_default='rules', default=monitoring.models.traders.default_analyst, max_length=8)),
                 ('ai_model', models.CharField(blank=True, db_default='', default='', max_length=120)),
                 ('auto_analyze_signals', models.BooleanField(db_default=True, default=True)),
                 ('is_test', models.BooleanField(db_default=False, default=False)),

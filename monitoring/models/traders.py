@@ -20,6 +20,11 @@ def default_market() -> str:
     return str(settings.MARKET)
 
 
+def default_analyst() -> str:
+    """The analyst of a new trader, from the settings."""
+    return str(settings.ANALYST)
+
+
 class Side(models.TextChoices):
     """Direction of a signal or position."""
 
@@ -52,7 +57,7 @@ class Trader(models.Model):
     indicators = fields.json_list(help_text='Further indicators shown to the analyst, for example ["ema_200", "macd"].')
     stop_atr_multiple = fields.NumericField(default=2, db_default=2, help_text="Distance of the stop from the entry, in ATR(14).")
     target_r = fields.NumericField(default=2, db_default=2, help_text="Distance of the target, in multiples of the stop distance.")
-    analyst = models.CharField(max_length=8, choices=Analyst, default=Analyst.RULES, db_default=Analyst.RULES)
+    analyst = models.CharField(max_length=8, choices=Analyst, default=default_analyst, db_default=Analyst.RULES)
     ai_model = models.CharField(max_length=120, blank=True, default="", db_default="")
     auto_analyze_signals = models.BooleanField(default=True, db_default=True)
     is_test = models.BooleanField(default=False, db_default=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pydoc
+import re
 import socket
 import subprocess
 import sys
@@ -39,6 +40,25 @@ def test_every_job_resolves_to_a_function() -> None:
 def test_a_job_argument_that_the_queue_would_swallow_is_refused() -> None:
     with pytest.raises(ValueError, match="timeout"):
         jobs.enqueue(jobs.Job.FLATTEN, timeout=5)
+
+
+def test_nobody_but_the_clock_asks_for_the_time_of_day() -> None:
+    asking = re.compile(r"datetime\.(now|utcnow|today)\(|timezone\.now\(|\btime\.time\(|date\.today\(")
+    sources = [path for app in ("monitoring", "positions", "workflows", "desk") for path in (ROOT / app).rglob("*.py")]
+    assert len(sources) > 100
+    found = [str(path.relative_to(ROOT)) for path in sources if asking.search(path.read_text())]
+    assert found == ["monitoring/clock.py", "desk/management/commands/run_desk.py"], "run_desk begins the clock's epoch"
+
+
+def test_every_setting_and_command_is_documented() -> None:
+    settings_text = (ROOT / "docs" / "settings.md").read_text()
+    named = re.findall(r'env\.\w+\("([A-Z_]+)"', (ROOT / "config" / "settings.py").read_text())
+    assert [name for name in named if name not in settings_text and name != "DESK_PROCESS"] == []
+    everything = "".join(
+        (ROOT / name).read_text() for name in ("README.md", "docs/architecture.md", "docs/operations.md", "docs/performance.md")
+    )
+    commands = [path.stem for path in ROOT.glob("*/management/commands/*.py") if path.stem != "__init__"]
+    assert [name for name in commands if name not in everything] == []
 
 
 @pytest.mark.django_db

@@ -132,6 +132,7 @@ class TestFirstAnalysis:
                 "INSERT INTO signals (trader_id, user_id, symbol, interval, created_at) VALUES (%s, %s, 'BTCUSDT', '5m', %s)",
                 [trader.id, trader.user_id, clock.now],
             )
+        run_all()  # what the history enqueued; while jobs wait, no sweep adds to them
         assert sweeps.run(now=clock.now) == 0
         clock.forward(seconds=6)
         assert sweeps.run(now=clock.now) == 1

@@ -135,6 +135,8 @@ class TestWholePath:
         naked = """SELECT count(*) FROM positions p WHERE p.status = 'open' AND p.contracts > 0
                     AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.position_id = p.id AND o.leg = 'stop' AND o.status = 'open')"""
         wait_until(lambda: desk.one(naked) == 0, seconds=60, what="every position to have its stop")
+        # The exchange itself is asked: every close since the start has its candle, its ledger rows and its screenings.
+        assert "0 closes unaccounted for" in desk.manage("verify_closes", "--hours", "6")
 
     def test_five_failures_in_a_row_disable_a_workflow_also_across_a_restart(self, desk: RunningDesk) -> None:
         desk.ask("UPDATE traders SET analyst = 'llm', max_reanalyses = 99 WHERE name IN ('Momentum turn', 'Trend pullback')")

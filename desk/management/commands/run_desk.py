@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=7)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self._check_ports([settings.WEB_PORT, *([options["exchange_port"]] if options["demo"] else [])])
         started_here = self._database_was_down()
         call_command("migrate", verbosity=0)
         environment = self._environment(options)
@@ -46,6 +48,17 @@ class Command(BaseCommand):
         finally:
             self._stop_database(started_here)
             reap_orphans()
+
+    def _check_ports(self, ports: list[int]) -> None:
+        """:raises CommandError: if somebody else listens on one, so that it is said before anything is started"""
+        for port in ports:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((settings.WEB_HOST, port))
+                except OSError as error:
+                    hint = "set WEB_PORT" if port == settings.WEB_PORT else "give --exchange-port"
+                    raise CommandError(f"port {port} is taken ({error.strerror}); is another desk running? Else {hint}.") from error
 
     def _stop_database(self, started_here: bool) -> None:
         """Stop the embedded server, unless somebody else was there before us and still uses it."""
