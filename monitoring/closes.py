@@ -35,21 +35,34 @@ FRESH = """fresh AS (
 )"""
 
 # Of the candles a schedule is owed only the newest is judged; older ones, filled in after an outage, are accounted for.
-# A candle before `last_candle_time` came out of order: it is superseded as well.
+# A candle before `last_candle_time` came out of order: it is superseded as well. A workflow that stopped after the
+# close, and before the close got here, was still owed it.
 OWE_RUNS = f"""
 WITH {FRESH},
-owed AS (
-    SELECT s.id, f.open_time,
-           f.open_time <= coalesce(s.last_candle_time, -1)
-           OR EXISTS (SELECT 1 FROM candles c WHERE c.market = f.market AND c.symbol = f.symbol
-                         AND c.interval = f.interval AND c.open_time > f.open_time) AS stale
+owing AS (
+    SELECT s.id, s.last_candle_time, s.started_at, f.*, '' AS over
       FROM fresh f
       JOIN workflow_schedules s ON s.is_active AND s.symbol = f.symbol AND s.interval = f.interval AND s.market = f.market
-     WHERE f.open_time + interval_ms(f.interval) > to_ms(s.started_at)
+     UNION ALL
+    SELECT s.id, s.last_candle_time, s.started_at, f.*,
+           CASE WHEN s.stop_reason IN ('operator', 'error_limit_exceeded') THEN 'disabled' ELSE 'ended' END
+      FROM fresh f
+      JOIN workflow_schedules s ON NOT s.is_active AND s.symbol = f.symbol AND s.interval = f.interval AND s.market = f.market
+       AND s.stopped_at > to_timestamp((f.open_time + interval_ms(f.interval)) / 1000.0)
+),
+owed AS (
+    SELECT id, open_time,
+           CASE WHEN over <> '' THEN over
+                WHEN open_time <= coalesce(last_candle_time, -1)
+                  OR EXISTS (SELECT 1 FROM candles c WHERE c.market = owing.market AND c.symbol = owing.symbol
+                                AND c.interval = owing.interval AND c.open_time > owing.open_time) THEN %(stale_reason)s
+                ELSE '' END AS reason
+      FROM owing
+     WHERE open_time + interval_ms(interval) > to_ms(started_at)
 )
 INSERT INTO workflow_runs (schedule_id, candle_time, status, reason, finished_at, created_at)
-SELECT id, open_time, CASE WHEN stale THEN 'skipped' ELSE 'due' END, CASE WHEN stale THEN %(stale_reason)s ELSE '' END,
-       CASE WHEN stale THEN %(now)s::timestamptz END, %(now)s
+SELECT id, open_time, CASE WHEN reason = '' THEN 'due' ELSE 'skipped' END, reason,
+       CASE WHEN reason <> '' THEN %(now)s::timestamptz END, %(now)s
   FROM owed ORDER BY id, open_time
 ON CONFLICT (schedule_id, candle_time) DO NOTHING
 """

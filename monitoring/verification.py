@@ -44,6 +44,15 @@ OURS = """
 SELECT open_time, open, high, low, close, volume FROM candles
  WHERE market = %(market)s AND symbol = %(symbol)s AND interval = %(interval)s AND open_time BETWEEN %(start)s AND %(end)s
 """
+OWED_SINCE = """
+SELECT min(since) FROM (
+    SELECT to_ms(started_at) AS since FROM workflow_schedules
+     WHERE market = %(market)s AND symbol = %(symbol)s AND interval = %(interval)s AND (is_active OR to_ms(stopped_at) >= %(start)s)
+     UNION ALL
+    SELECT to_ms(screened_since) FROM traders
+     WHERE market = %(market)s AND interval = %(interval)s AND %(symbol)s = ANY(symbols) AND state = 'running'
+) s
+"""
 DECLARED_ABSENT = """
 SELECT open_time FROM absent_candles
  WHERE market = %(market)s AND symbol = %(symbol)s AND interval = %(interval)s AND open_time BETWEEN %(start)s AND %(end)s
@@ -94,6 +103,8 @@ def verify(*, market: str, symbol: str, interval: str, start: int, end: int, at_
     with connection.cursor() as cursor:
         cursor.execute(OURS, stream)
         ours = {row[0]: row[1:] for row in cursor.fetchall()}
+        cursor.execute(OWED_SINCE, stream)
+        owed_since = cursor.fetchone()[0]
         cursor.execute(DECLARED_ABSENT, stream)
         declared = {row[0] for row in cursor.fetchall()}
         owed = {**stream, "open_time": sorted(theirs)}
@@ -103,7 +114,9 @@ def verify(*, market: str, symbol: str, interval: str, start: int, end: int, at_
         found.missing_screenings = cursor.fetchall()
         cursor.execute(OUTCOMES, stream)
         found.outcomes = cursor.fetchall()
-    found.missing_candles = sorted(set(theirs) - set(ours))
+    # Candles from before anybody watched are history that an indicator's window may or may not have needed.
+    watched_since = end if owed_since is None else owed_since - length
+    found.missing_candles = sorted(at for at in set(theirs) - set(ours) if at > watched_since)
     found.unknown_to_exchange = sorted(set(ours) - set(theirs))
     found.different_candles = sorted(at for at in set(ours) & set(theirs) if ours[at] != _values(theirs[at]))
     if theirs:  # before its first candle a symbol may not have been listed

@@ -70,6 +70,8 @@ class WorkflowSchedule(models.Model):
         ]
         indexes = [
             models.Index(fields=["symbol", "interval"], condition=Q(is_active=True), name="schedule_active_by_symbol"),
+            # Who stopped between a close and its arrival is still owed it.
+            models.Index(fields=["symbol", "interval", "stopped_at"], condition=Q(is_active=False), name="schedule_stopped_by_symbol"),
             models.Index(fields=["workflow_type", "entity_id"], name="schedule_by_entity"),
             models.Index(fields=["trader", "is_active"], name="schedule_by_trader"),
         ]

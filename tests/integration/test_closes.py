@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from monitoring import closes, intervals, ledger, schedules
 from monitoring.audit import Actor
-from monitoring.models import Candle, ScreeningCheck, WorkflowRun
+from monitoring.models import Candle, ScreeningCheck, WorkflowRun, WorkflowSchedule
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import NEVER, candle, flat_window, make_schedule, make_trader
 from tests.support.queue import waiting
@@ -70,6 +70,15 @@ class TestRecord:
         for number in (1, 0):
             closes.record(streamed=[candle(open_time=START_MS + number * LENGTH)], now=clock.now)
         assert rows(schedule) == [(START_MS, "skipped", "superseded"), (START_MS + LENGTH, "due", "")]
+
+    @pytest.mark.parametrize(("why", "reason"), [("position_closed", "ended"), ("operator", "disabled")])
+    def test_who_stopped_after_the_close_and_before_its_arrival_was_owed_it(self, clock: SteppingClock, why: str, reason: str) -> None:
+        schedule = make_schedule(make_trader(), started_at=clock.now)
+        stopped_at = clock.forward(seconds=302)
+        WorkflowSchedule.objects.update(is_active=False, stopped_at=stopped_at, stop_reason=why)
+        clock.forward(seconds=600)
+        closes.record(fetched=[candle(open_time=START_MS), candle(open_time=START_MS + LENGTH)], now=clock.now)
+        assert rows(schedule) == [(START_MS, "skipped", reason)]
 
     def test_what_the_exchange_lacks_is_declared(self, clock: SteppingClock) -> None:
         schedule = make_schedule(make_trader(), started_at=clock.now)

@@ -93,7 +93,7 @@ class RunningDesk:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
