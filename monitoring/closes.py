@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import connection, transaction
 
-from monitoring import jobs
+from monitoring import events, jobs
 from monitoring.candles import CandleKey
+from monitoring.events import NewEvent
 from monitoring.feed.contract import ClosedCandle
 from monitoring.models import Candle
 
@@ -27,6 +29,15 @@ SELECT c.*, %s::timestamptz
               %s::numeric[], %s::numeric[], %s::bigint[], %s::text[]) AS c
 ON CONFLICT (market, symbol, interval, open_time) DO NOTHING
 RETURNING market, symbol, interval, open_time
+"""
+
+# The exchange sent other numbers for a candle that we have: what was decided on stays, and somebody is told.
+REVISED = """
+SELECT c.symbol, c.interval, c.open_time, c.close, n.close
+  FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[])
+       AS n(market, symbol, interval, open_time, open, high, low, close, volume)
+  JOIN candles c ON c.market = n.market AND c.symbol = n.symbol AND c.interval = n.interval AND c.open_time = n.open_time
+ WHERE (c.open, c.high, c.low, c.close, c.volume) IS DISTINCT FROM (n.open, n.high, n.low, n.close, n.volume)
 """
 
 FRESH = """fresh AS (
@@ -195,7 +206,19 @@ def _insert(streamed: Sequence[ClosedCandle], fetched: Sequence[ClosedCandle], *
     columns = [[getattr(candle, name) for candle, _ in both] for name in names]
     with connection.cursor() as cursor:
         cursor.execute(INSERT_CANDLES, [now, *columns, [source.value for _, source in both]])
-        return [CandleKey(*row) for row in cursor.fetchall()]
+        fresh = [CandleKey(*row) for row in cursor.fetchall()]
+        revised = []
+        if len(fresh) < len(both):
+            cursor.execute(REVISED, columns[:9])
+            revised = cursor.fetchall()
+    events.record_many((_revision(*row) for row in revised), now=now)
+    return fresh
+
+
+def _revision(symbol: str, interval: str, open_time: int, close: Decimal, revised: Decimal) -> NewEvent:
+    data = {"symbol": symbol, "interval": interval, "open_time": open_time, "close": str(close), "revised_close": str(revised)}
+    text = f"the exchange revised a closed candle: close {close.normalize():f} → {revised.normalize():f}; what was decided on it stays"
+    return NewEvent("candle_revised", text, data, level=events.WARNING)
 
 
 def _owe(keys: Sequence[CandleKey], *, now: datetime, stale_reason: str, supersede: bool = True) -> None:

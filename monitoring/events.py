@@ -20,6 +20,7 @@ from monitoring.models import Event
 INFO, WARNING, CRITICAL = Event.Level.INFO, Event.Level.WARNING, Event.Level.CRITICAL
 
 KINDS: dict[str, frozenset[str]] = {
+    "candle_revised": frozenset({"symbol", "interval", "open_time", "close", "revised_close"}),
     "signal_created": frozenset({"symbol", "interval", "side", "source", "price", "matched_conditions"}),
     "signal_status_changed": frozenset({"symbol", "interval", "old_status", "new_status", "reason"}),
     "signal_analyzed": frozenset({"symbol", "interval", "decision", "confidence", "reasoning", "outcome"}),

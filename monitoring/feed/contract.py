@@ -118,6 +118,8 @@ class Adapter(Protocol):
 
     market: str
     limits: Limits
+    keepalive: str | None
+    """What the client has to send every KEEPALIVE_S by itself; None where answering pings is enough."""
 
     def stream_url(self, base: str) -> str:
         """The address to connect to, given the market's stream base address."""
@@ -131,8 +133,8 @@ class Adapter(Protocol):
     def may_close(self, frame: bytes) -> bool:
         """Whether a frame could hold a closed candle, told without parsing it."""
 
-    def closed_candle(self, frame: bytes) -> ClosedCandle | None:
-        """The closed candle of a frame, or None for anything else. :raises BadFrame: if it is neither"""
+    def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
+        """The closed candles of a frame; none of anything else the exchange sends. :raises BadFrame: if it is neither"""
 
     def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
         """The call for up to `limit` candles from open time `start` (ms) on, oldest first."""

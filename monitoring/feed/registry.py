@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from .binance import BinanceSpot
+from .binance import BinanceFutures, BinanceSpot
+from .bybit import BybitLinear
 from .contract import Adapter, NotSupported
+from .okx import Okx
 
-ADAPTERS: dict[str, Adapter] = {adapter.market: adapter for adapter in (BinanceSpot(),)}
+ADAPTERS: dict[str, Adapter] = {adapter.market: adapter for adapter in (BinanceSpot(), BinanceFutures(), BybitLinear(), Okx())}
 
 
 def adapter(market: str) -> Adapter:

@@ -29,6 +29,7 @@ READ_TIMEOUT_S = 1.0  # how late a change of subscriptions or the order to stop 
 SILENCE_LIMIT_S = 60.0  # exchanges ping at least every 20 s (spot) or send frames; longer silence is a dead link
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LOG_EVERY_S = 60.0
+KEEPALIVE_S = 18.0  # Bybit asks for one in 20 s, OKX for one in 30
 
 
 @dataclass
@@ -62,6 +63,7 @@ class StreamConnection(threading.Thread):
         self._socket: websocket.WebSocket | None = None
         self._logged: dict[str, float] = {}
         self._request_id = 0
+        self._kept_alive_at = 0.0
 
     def want(self, streams: Iterable[Stream]) -> None:
         """Set what to follow from now on."""
@@ -103,6 +105,7 @@ class StreamConnection(threading.Thread):
         while not self._stopping.is_set():
             if subscribed != self._wanted:
                 subscribed = self._resubscribe(subscribed)
+            self._keep_alive()
             try:
                 opcode, frame = self._socket.recv_data(control_frame=True)
             except websocket.WebSocketTimeoutException:
@@ -119,17 +122,22 @@ class StreamConnection(threading.Thread):
 
     def _hand_over(self, frame: bytes) -> None:
         try:
-            candle = self._adapter.closed_candle(frame)
+            candles = self._adapter.closed_candles(frame)
         except BadFrame as error:
             self._count_bad(str(error))
             return
-        if candle is None:
-            return
-        if (candle.symbol, candle.interval) not in self._wanted:
-            self._count_bad("a candle that was not asked for")
-            return
-        self.state.closes += 1
-        self._on_close(candle)
+        for candle in candles:
+            if (candle.symbol, candle.interval) not in self._wanted:
+                self._count_bad("a candle that was not asked for")
+                continue
+            self.state.closes += 1
+            self._on_close(candle)
+
+    def _keep_alive(self) -> None:
+        if self._adapter.keepalive and time.monotonic() - self._kept_alive_at >= KEEPALIVE_S:
+            assert self._socket is not None
+            self._kept_alive_at = time.monotonic()
+            self._socket.send(self._adapter.keepalive)
 
     def _count_bad(self, why: str) -> None:
         kind = why.split(":", maxsplit=1)[0]

@@ -14,6 +14,7 @@ const scroll = $("feed-scroll");
 const pill = $("pill");
 
 const KINDS = {
+  candle_revised: ["error", "revised", "warn"],
   signal_created: ["signal", "signal", "info"],
   signal_status_changed: ["signal", "status", "quiet"],
   signal_analyzed: ["decision", "", ""],

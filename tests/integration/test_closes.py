@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from monitoring import closes, intervals, ledger, schedules
 from monitoring.audit import Actor
-from monitoring.models import Candle, ScreeningCheck, WorkflowRun, WorkflowSchedule
+from monitoring.models import Candle, Event, ScreeningCheck, WorkflowRun, WorkflowSchedule
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import NEVER, candle, flat_window, make_schedule, make_trader
 from tests.support.queue import waiting
@@ -70,6 +70,16 @@ class TestRecord:
         for number in (1, 0):
             closes.record(streamed=[candle(open_time=START_MS + number * LENGTH)], now=clock.now)
         assert rows(schedule) == [(START_MS, "skipped", "superseded"), (START_MS + LENGTH, "due", "")]
+
+    def test_a_revised_close_is_told_and_never_judged_again(self, clock: SteppingClock) -> None:
+        schedule = make_schedule(make_trader(), started_at=clock.now)
+        clock.forward(seconds=301)
+        closes.record(streamed=[candle(open_time=START_MS)], now=clock.now)
+        closes.record(streamed=[candle(open_time=START_MS, close="101")], now=clock.now)
+        assert len(rows(schedule)) == len(waiting()) == 1
+        assert Candle.objects.get().close == 100
+        event = Event.objects.get(kind="candle_revised")
+        assert (event.data["close"], event.data["revised_close"]) == ("100", "101")
 
     @pytest.mark.parametrize(("why", "reason"), [("position_closed", "ended"), ("operator", "disabled")])
     def test_who_stopped_after_the_close_and_before_its_arrival_was_owed_it(self, clock: SteppingClock, why: str, reason: str) -> None:

@@ -1,0 +1,62 @@
+"""What the adapters share in reading numbers from outside: strict, and never NaN. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from .contract import BadFrame
+
+LONGEST_NUMBER = 40
+LONGEST_NAME = 64
+
+
+def json_object(frame: bytes) -> dict[str, Any]:
+    """:raises BadFrame: if the frame is not a JSON object"""
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError as error:
+        raise BadFrame(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise BadFrame("not an object")
+    return message
+
+
+def decimal(value: Any) -> Decimal:
+    """A number that the exchange sends as a string. :raises BadFrame:"""
+    if not isinstance(value, str) or len(value) > LONGEST_NUMBER:
+        raise BadFrame(f"a number should be a string, was {str(value)[:LONGEST_NUMBER]!r}")
+    try:
+        return Decimal(value)
+    except InvalidOperation as error:
+        raise BadFrame(f"not a number: {value!r}") from error
+
+
+def integer(value: Any) -> int:
+    """A whole number, sent as one. :raises BadFrame:"""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadFrame(f"a whole number is needed, was {str(value)[:LONGEST_NUMBER]!r}")
+    return value
+
+
+def integer_text(value: Any) -> int:
+    """A whole number, sent as a string of digits. :raises BadFrame:"""
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > LONGEST_NUMBER:
+        raise BadFrame(f"a whole number as text is needed, was {str(value)[:LONGEST_NUMBER]!r}")
+    return int(value)
+
+
+def name(value: Any) -> str:
+    """A symbol. :raises BadFrame:"""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+        raise BadFrame("the symbol is not a name")
+    return value
+
+
+def rows(value: Any) -> list[Any]:
+    """A list. :raises BadFrame:"""
+    if not isinstance(value, list):
+        raise BadFrame("a list is needed")
+    return value
