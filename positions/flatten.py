@@ -33,7 +33,7 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
     found = list(positions_of(scope).select_related("account", "trader", "signal"))
     left = []
     for position in found:
-        cause = Cause(Order.Cause.OPERATOR, f"flatten:{now:%Y%m%d%H%M%S}")
+        cause = Cause(Order.Cause.OPERATOR, "flatten")
         try:
             trading.close(position, cause=cause, reason="flatten", now=now)
         except leases.Busy as error:

@@ -23,6 +23,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from monitoring import clock, controls, events
+from monitoring.models import WorkflowSchedule
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
 from positions.exchange.contract import (
@@ -113,8 +114,7 @@ def place(intent: Intent) -> Order | Denied:
     _outside_transaction()
     if intent.leg not in Order.ADDS_EXPOSURE or _was_sent(intent):
         return _place(intent)
-    applying = controls.scopes(trader_id=intent.position.trader_id, symbol=intent.position.symbol)
-    with controls.sending_exposure(applying) as halt:
+    with controls.sending_exposure(_scopes(intent.position)) as halt:
         if halt:
             return Denied("halted", f"{halt.scope} is {halt.state} by {halt.halted_by}: {halt.reason}")
         return _place(intent)
@@ -218,6 +218,16 @@ def _place(intent: Intent) -> Order:
     except ExchangeError as error:
         return _finish(order, Status.UNKNOWN, error=str(error))
     return absorb(order, report, exchange)
+
+
+def _scopes(position: Position) -> tuple[str, ...]:
+    """Every switch that applies to a position: also those on its own workflow and on that of its signal."""
+    entities = [entity for entity in (position.id, position.signal_id) if entity]
+    workflows = WorkflowSchedule.objects.filter(entity_id__in=entities).values_list("id", flat=True)
+    return (
+        *controls.scopes(trader_id=position.trader_id, symbol=position.symbol),
+        *(f"workflow:{workflow}" for workflow in workflows),
+    )
 
 
 def _was_sent(intent: Intent) -> bool:

@@ -125,11 +125,18 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
 
 def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime) -> str | Denied:
     """Close all of it at market, for a caller that holds the lease; then take its resting orders away."""
-    intent = Intent(position, Leg.CLOSE, orders.exit_side(position), MARKET, position.contracts, cause)
-    order = orders.place(intent)
-    assert not isinstance(order, Denied), "what reduces exposure is never denied by a switch"
+    # A close that is on its way is asked about before another is sent, whoever caused it: selling twice is worse than late.
+    for on_its_way in orders.live(position, Leg.CLOSE):
+        if orders.refresh(on_its_way).status in Order.LIVE:
+            return Denied("unclear", f"close {on_its_way.client_order_id} is not clear yet")
+    position.refresh_from_db()
+    if position.contracts:
+        former = Order.objects.filter(position=position, cause_id=cause.key, leg=Leg.CLOSE).count()  # all of them are finished
+        intent = Intent(position, Leg.CLOSE, orders.exit_side(position), MARKET, position.contracts, cause, generation=former)
+        order = orders.place(intent)
+        assert not isinstance(order, Denied), "what reduces exposure is never denied by a switch"
     settle(position, reason=reason, now=now)
-    return APPLIED if position.status == Status.CLOSED else Denied("not_filled", f"the order is {order.status}: {order.error}")
+    return APPLIED if position.status == Status.CLOSED else Denied("not_filled", f"{position.contracts} are still held")
 
 
 def _act(position: Position, action: str, act: Callable[[Holding], str | Denied], *, now: datetime) -> str:

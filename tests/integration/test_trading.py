@@ -207,6 +207,31 @@ class TestManaging:
         assert trading.adjust_stop(position, price=Decimal(99), cause=BY_HAND, now=desk.clock.now) == "applied"
         assert trading.close(position, cause=BY_HAND, reason="by hand", now=desk.clock.now) == "applied"
 
+    def test_a_switch_on_the_positions_own_workflow_denies_adding(self, desk: TradingDesk) -> None:
+        position = desk.open(size="50")
+        scope = f"workflow:{desk.schedule(position.id).id}"
+        controls.halt(scope=scope, state="reducing", reason="testing", actor=OPERATOR, now=desk.clock.now, wait_s=0)
+        assert trading.add(position, quantity=Decimal(10), cause=BY_HAND, now=desk.clock.now).startswith("denied: halted")
+
+    def test_a_close_that_reached_the_venue_unheard_is_not_sent_again(self, desk: TradingDesk) -> None:
+        position = desk.open()
+        order, _ = orders._intend(Intent(position, "close", "sell", "market", position.contracts, Cause("operator", "before")))
+        request = orders.OrderRequest(order.client_order_id, "BTCUSDT", "sell", "market", order.quantity, reduce_only=True)
+        PaperExchange(desk.account).place(request)
+        Order.objects.filter(id=order.id).update(status="unknown")
+        assert trading.close(position, cause=BY_HAND, reason="by hand", now=desk.clock.now) == "applied"
+        assert Order.objects.filter(leg="close").count() == PaperOrder.objects.filter(type="market", side="sell").count() == 1
+
+    def test_a_close_that_was_refused_is_sent_anew_and_not_found_dead_for_ever(self, desk: TradingDesk) -> None:
+        position = desk.open()
+        order, _ = orders._intend(Intent(position, "close", "sell", "market", position.contracts, BY_HAND))
+        Order.objects.filter(id=order.id).update(status="rejected")
+        assert trading.close(position, cause=BY_HAND, reason="by hand", now=desk.clock.now) == "applied"
+        assert list(Order.objects.filter(leg="close").order_by("generation").values_list("generation", "status")) == [
+            (0, "rejected"),
+            (1, "filled"),
+        ]
+
     def test_closing_takes_everything_away(self, desk: TradingDesk) -> None:
         before = cash(desk)
         position = desk.open()
