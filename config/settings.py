@@ -127,6 +127,7 @@ MARKET_ADDRESSES = {
     "binance": ("wss://data-stream.binance.vision", "https://data-api.binance.vision"),
     "binance_futures": ("wss://fstream.binance.com", "https://fapi.binance.com"),
     "bybit": ("wss://stream.bybit.com", "https://api.bybit.com"),
+    "bybit_spot": ("wss://stream.bybit.com", "https://api.bybit.com"),
     "okx": ("wss://ws.okx.com:8443", "https://www.okx.com"),
     "polymarket": ("wss://ws-subscriptions-clob.polymarket.com", "https://clob.polymarket.com"),
 }

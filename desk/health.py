@@ -1,16 +1,16 @@
-"""Whether the desk is alive: liveness, readiness, the first metrics, and the watchdog of the workers."""
+"""Whether the desk is alive: liveness, readiness, and the watchdog of the workers."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
+from monitoring.heartbeats import SILENT_S
+
 logger = logging.getLogger(__name__)
-LISTENER_SILENT_S = 10  # real time; it beats every 2 s
 WEDGED_AFTER_S = settings.JOB_TIMEOUT_S + 15
 
 OVERVIEW = """
@@ -42,7 +42,7 @@ class Overview:
     @property
     def listener_is_live(self) -> bool:
         """Whether some listener has beaten lately."""
-        return self.listener_age_s is not None and self.listener_age_s < LISTENER_SILENT_S
+        return self.listener_age_s is not None and self.listener_age_s < SILENT_S
 
 
 def overview() -> Overview:
@@ -51,23 +51,6 @@ def overview() -> Overview:
         cursor.execute(OVERVIEW)
         depth, age, active, runs, positions, seq = cursor.fetchone()
     return Overview(depth, None if age is None else float(age), active, runs, positions, seq)
-
-
-def metrics_text(seen: Overview) -> str:
-    """The numbers in Prometheus' text format."""
-    rows: list[tuple[str, str, Any]] = [
-        ("candle_desk_queue_depth", "Jobs that wait for a worker.", seen.queue_depth),
-        (
-            "candle_desk_listener_heartbeat_age_seconds",
-            "Since any listener was last alive.",
-            seen.listener_age_s if seen.listener_age_s is not None else "NaN",
-        ),
-        ("candle_desk_active_workflows", "Workflows judged at every close.", seen.active_workflows),
-        ("candle_desk_open_runs", "Ledger rows that are due or claimed.", seen.open_runs),
-        ("candle_desk_open_positions", "Positions that are not closed.", seen.open_positions),
-        ("candle_desk_last_event_seq", "Newest event.", seen.last_event_seq),
-    ]
-    return "".join(f"# HELP {name} {text}\n# TYPE {name} gauge\n{name} {value}\n" for name, text, value in rows)
 
 
 def wedged_service() -> str | None:

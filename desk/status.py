@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from desk import health
-from monitoring import clock, controls
+from desk import attention, health
+from monitoring import clock, controls, heartbeats
 
 SILENT_FEED_S = 30.0  # real time; every followed exchange sends something more often
 
@@ -30,16 +29,6 @@ SELECT p.id, p.symbol, p.side, t.name, p.contracts, p.entry_price, p.stop_loss, 
                       ORDER BY open_time DESC LIMIT 1) l ON true
  WHERE p.status <> 'closed' AND p.contracts > 0 ORDER BY p.opened_at DESC NULLS FIRST LIMIT 50
 """
-FEED = """
-SELECT m.value FROM heartbeats h CROSS JOIN jsonb_each(h.state -> 'markets') m
- WHERE h.kind = 'listener' AND h.beat_at > now() - interval '10 s'
-"""
-ATTENTION = """
-SELECT id, symbol, interval, workflow_type, consecutive_errors, last_error, stop_reason
-  FROM workflow_schedules
- WHERE (NOT is_active AND stop_reason = 'error_limit_exceeded') OR (is_active AND consecutive_errors > 0)
- ORDER BY last_error_at DESC NULLS LAST LIMIT 10
-"""
 
 
 def read() -> dict[str, Any]:
@@ -52,8 +41,6 @@ def read() -> dict[str, Any]:
         decisions, cost, late, lag_ms, open_pnl, closed_pnl = cursor.fetchone()
         cursor.execute(POSITIONS)
         positions = [_position(row) for row in cursor.fetchall()]
-        cursor.execute(ATTENTION)
-        attention = [_attention(row) for row in cursor.fetchall()]
     return {
         "now": clock.to_ms(now),
         "speed": float(settings.CLOCK_SPEED),
@@ -67,16 +54,14 @@ def read() -> dict[str, Any]:
         "open_pnl": float(open_pnl),
         "closed_pnl": float(closed_pnl),
         "positions": positions,
-        "attention": attention,
+        "attention": attention.read(speed=float(settings.CLOCK_SPEED)),
         "halts": [_halt(halt) for halt in controls.open_halts().values()],
     }
 
 
 def _feed() -> str:
     """Whether the living listeners receive anything: live, silent, or not connected."""
-    with connection.cursor() as cursor:
-        cursor.execute(FEED)
-        markets = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
+    markets = [market for _, state in heartbeats.living(kind="listener") for market in state.get("markets", {}).values()]
     followed = [market for market in markets if market["streams"]]
     if any(not market["connections"] for market in followed):
         return "not connected"
@@ -99,19 +84,6 @@ def _position(row: tuple[Any, ...]) -> dict[str, Any]:
         "target": float(target or 0),
         "pnl": float(pnl),
         "pnl_pct": float(pnl / cost * 100) if cost else 0.0,
-    }
-
-
-def _attention(row: tuple[Any, ...]) -> dict[str, Any]:
-    key, symbol, interval, workflow_type, errors, error, stop_reason = row
-    return {
-        "id": str(key),
-        "symbol": symbol,
-        "interval": interval,
-        "type": workflow_type,
-        "errors": errors,
-        "error": error[:160],
-        "off": bool(stop_reason),
     }
 
 

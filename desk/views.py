@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from desk import health, webhook
+from desk.metrics import text as metrics_text
 from monitoring import clock, intake
 from monitoring.intake import NewSignal
 from monitoring.models import Signal, Trader
@@ -75,7 +76,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format."""
-    return HttpResponse(health.metrics_text(health.overview()), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return HttpResponse(metrics_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _problem(status: int, detail: str) -> JsonResponse:

@@ -8,7 +8,7 @@ Everything is set-based: the number of statements does not grow with the number 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -23,10 +23,10 @@ from monitoring.models import Candle
 CLOSES_PER_JOB = 100
 
 INSERT_CANDLES = """
-INSERT INTO candles (market, symbol, interval, open_time, open, high, low, close, volume, quote_volume, trades, source, received_at)
+INSERT INTO candles (market, symbol, interval, open_time, open, high, low, close, volume, quote_volume, trades, source, gap, received_at)
 SELECT c.*, %s::timestamptz
   FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
-              %s::numeric[], %s::numeric[], %s::bigint[], %s::text[]) AS c
+              %s::numeric[], %s::numeric[], %s::bigint[], %s::text[], %s::text[]) AS c
 ON CONFLICT (market, symbol, interval, open_time) DO NOTHING
 RETURNING market, symbol, interval, open_time
 """
@@ -62,7 +62,7 @@ owing AS (
        AND s.stopped_at > to_timestamp((f.open_time + interval_ms(f.interval)) / 1000.0)
 ),
 owed AS (
-    SELECT id, open_time,
+    SELECT id, market, symbol, interval, open_time,
            CASE WHEN over <> '' THEN over
                 WHEN open_time <= coalesce(last_candle_time, -1)
                   OR EXISTS (SELECT 1 FROM candles c WHERE c.market = owing.market AND c.symbol = owing.symbol
@@ -71,10 +71,11 @@ owed AS (
       FROM owing
      WHERE open_time + interval_ms(interval) > to_ms(started_at)
 )
-INSERT INTO workflow_runs (schedule_id, candle_time, status, reason, finished_at, created_at)
-SELECT id, open_time, CASE WHEN reason = '' THEN 'due' ELSE 'skipped' END, reason,
+INSERT INTO workflow_runs (schedule_id, candle_time, status, reason, gap, finished_at, created_at)
+SELECT o.id, o.open_time, CASE WHEN reason = '' THEN 'due' ELSE 'skipped' END, reason, coalesce(c.gap, ''),
        CASE WHEN reason <> '' THEN %(now)s::timestamptz END, %(now)s
-  FROM owed ORDER BY id, open_time
+  FROM owed o LEFT JOIN candles c USING (market, symbol, interval, open_time)
+ ORDER BY o.id, o.open_time
 ON CONFLICT (schedule_id, candle_time) DO NOTHING
 """
 
@@ -135,10 +136,15 @@ SELECT DISTINCT market, symbol, interval, candle_time FROM screenings WHERE stat
 
 
 def record(
-    *, streamed: Sequence[ClosedCandle] = (), fetched: Sequence[ClosedCandle] = (), now: datetime, announce: bool = True
+    *,
+    streamed: Sequence[ClosedCandle] = (),
+    fetched: Sequence[ClosedCandle] = (),
+    reasons: Mapping[CandleKey, str] | None = None,
+    now: datetime,
+    announce: bool = True,
 ) -> list[CandleKey]:
     """
-    Store closed candles that arrived together and return those that were new.
+    Store closed candles that arrived together and return those that were new; `reasons` says why some had to be fetched.
 
     1. Insert the candles, in a fixed order so that two listeners wait for each other instead of deadlocking.
     2. Insert a ledger row for every active schedule and a screening row for every running trader they concern.
@@ -146,7 +152,7 @@ def record(
        Without `announce` that is left to the caller.
     """
     with transaction.atomic():
-        fresh = _insert(streamed, fetched, now=now)
+        fresh = _insert(streamed, fetched, reasons or {}, now=now)
         if fresh:
             _owe(fresh, now=now, stale_reason="superseded")
             if announce:
@@ -197,7 +203,9 @@ def _newest_only(keys: Sequence[CandleKey]) -> list[CandleKey]:
         return [CandleKey(*row) for row in cursor.fetchall()]
 
 
-def _insert(streamed: Sequence[ClosedCandle], fetched: Sequence[ClosedCandle], *, now: datetime) -> list[CandleKey]:
+def _insert(
+    streamed: Sequence[ClosedCandle], fetched: Sequence[ClosedCandle], reasons: Mapping[CandleKey, str], *, now: datetime
+) -> list[CandleKey]:
     both = [(candle, Candle.Source.STREAM) for candle in streamed] + [(candle, Candle.Source.BACKFILL) for candle in fetched]
     both.sort(key=lambda pair: (pair[0].market, pair[0].symbol, pair[0].interval, pair[0].open_time))
     if not both:
@@ -205,7 +213,8 @@ def _insert(streamed: Sequence[ClosedCandle], fetched: Sequence[ClosedCandle], *
     names = ("market", "symbol", "interval", "open_time", "open", "high", "low", "close", "volume", "quote_volume", "trades")
     columns = [[getattr(candle, name) for candle, _ in both] for name in names]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_CANDLES, [now, *columns, [source.value for _, source in both]])
+        why = [reasons.get(CandleKey(c.market, c.symbol, c.interval, c.open_time), "") for c, _ in both]
+        cursor.execute(INSERT_CANDLES, [now, *columns, [source.value for _, source in both], why])
         fresh = [CandleKey(*row) for row in cursor.fetchall()]
         revised = []
         if len(fresh) < len(both):

@@ -21,6 +21,8 @@ INFO, WARNING, CRITICAL = Event.Level.INFO, Event.Level.WARNING, Event.Level.CRI
 
 KINDS: dict[str, frozenset[str]] = {
     "candle_revised": frozenset({"symbol", "interval", "open_time", "close", "revised_close"}),
+    "feed_silent": frozenset({"market", "streams", "example", "seconds"}),
+    "clock_skewed": frozenset({"market", "offset_ms"}),
     "signal_created": frozenset({"symbol", "interval", "side", "source", "price", "matched_conditions"}),
     "signal_status_changed": frozenset({"symbol", "interval", "old_status", "new_status", "reason"}),
     "signal_analyzed": frozenset({"symbol", "interval", "decision", "confidence", "reasoning", "outcome"}),

@@ -92,8 +92,8 @@ class Following:
                 continue
             length = intervals.length_ms(stream[1])
             end = intervals.newest_closed(at_ms=now_ms - grace_ms, interval=stream[1])
-            if state.held:
-                end = max(end, min(state.held) - length)
+            if state.held:  # it is asked for as well: only an answer that has it can tell that one before it does not exist
+                end = max(end, min(state.held))
             start = self._start(state, end, length)
             if start <= end:
                 state.fetching = True
@@ -108,21 +108,34 @@ class Following:
             return Filled([], [], [])
         state.fetching = False
         state.fruitless += 1
-        fetched = {candle.open_time: candle for candle in candles if candle.open_time not in state.held}
-        everything = {**fetched, **state.held}
-        if not everything:
+        answered = {candle.open_time: candle for candle in candles}
+        if not answered:
             return Filled([], [], [])
-        state.fruitless = state.not_before = 0
         length = intervals.length_ms(gap.stream[1])
-        first = min(everything) if state.known is None else min(state.known + length, *everything)
-        # What lies between candles that exist, and was asked for, the exchange lacks; what lies after may still come.
-        expected = range(first, max(everything), length)
-        absent = [open_time for open_time in expected if open_time not in everything and gap.start <= open_time <= gap.end]
-        newest = max(everything)
-        state.known = newest if state.known is None else max(state.known, newest)
-        held = [state.held[open_time] for open_time in sorted(state.held)]
-        state.held.clear()
-        return Filled([fetched[open_time] for open_time in sorted(fetched)], held, absent)
+        done = Filled([], [], [])
+        # What the answer leaves out before its newest candle the exchange lacks; what lies after that may still come.
+        at, newest = min(answered) if state.known is None else state.known + length, max(answered)
+        while True:
+            if at in state.held:
+                done.held.append(state.held.pop(at))
+            elif at in answered:
+                done.fetched.append(answered[at])
+            elif at < newest:
+                if at >= gap.start:
+                    done.absent.append(at)
+                at += length
+                continue
+            else:
+                break
+            state.known = at
+            state.fruitless = state.not_before = 0
+            at += length
+        return done
+
+    def is_first(self, stream: Stream) -> bool:
+        """Whether nothing of a stream is known yet, so that what is fetched is its history."""
+        state = self._streams.get(stream)
+        return state is None or state.known is None
 
     def failed(self, gap: Gap) -> None:
         """The fetch failed; it is asked for again, later each time, so that one bad symbol costs the others nothing."""

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 
 from monitoring.models import Heartbeat
 
+SILENT_S = 10  # real time; processes beat every 2 s
+
 
 def instance_name() -> str:
     """This process on this host."""
@@ -23,6 +25,12 @@ def beat(*, kind: str, instance: str, state: Mapping[str, Any]) -> None:
     changed = Heartbeat.objects.filter(kind=kind, instance=instance).update(beat_at=Now(), state=dict(state))
     if not changed:
         Heartbeat.objects.create(kind=kind, instance=instance, started_at=Now(), beat_at=Now(), state=dict(state))
+
+
+def living(*, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Instances that beat lately, each with its state."""
+    rows = Heartbeat.objects.filter(kind=kind, beat_at__gt=Now() - timedelta(seconds=SILENT_S)).order_by("instance")
+    return list(rows.values_list("instance", "state"))
 
 
 def forget_the_dead(*, older_than_s: int = 3600) -> int:

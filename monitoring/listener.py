@@ -15,14 +15,17 @@ import psycopg
 from django.db import DatabaseError, close_old_connections, connection
 
 from config.broker import connection_parameters
-from monitoring import clock, closes, heartbeats, indicators, instruments, sweeps, watchlist
+from monitoring import clock, closes, events, heartbeats, indicators, instruments, sweeps, watchlist
 from monitoring.candles import CandleKey
+from monitoring.events import NewEvent
 from monitoring.feed.contract import FeedError, NotSupported
 from monitoring.feed.rest import RestClient
 from monitoring.following import Stream
-from monitoring.market_follower import MarketFollower, Ready
+from monitoring.market_follower import MarketFollower, Ready, Silence
+from monitoring.watchlist import Shard
 
 logger = logging.getLogger(__name__)
+SKEW_S, SKEW_TOLD_EVERY_S = 1.0, 3600.0
 LOOK_EVERY_S = 0.5
 WATCHLIST_EVERY_S = 5.0
 SWEEP_EVERY_S = 3.0
@@ -44,9 +47,10 @@ SELECT s.symbol, s.interval, n.newest,
 
 
 class Listener:
-    """The loop. `run` returns when `stop` was called, with everything that had arrived recorded."""
+    """The loop over a shard of all streams. `run` returns when `stop` was called, with everything that had arrived recorded."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shard: Shard = watchlist.ALL) -> None:
+        self._shard = shard
         self._followers: dict[str, MarketFollower] = {}
         self._unsupported: set[str] = set()
         self._wake = threading.Event()
@@ -54,6 +58,7 @@ class Listener:
         self._stopping = threading.Event()
         self._instance = heartbeats.instance_name()
         self._instruments_due: dict[str, float] = {}
+        self._skew_told: dict[str, float] = {}
         self._recorded = 0
         self._last_close: dict[str, object] = {}
 
@@ -98,17 +103,24 @@ class Listener:
             if ready.absent:
                 keys = [CandleKey(follower.market, symbol, interval, at) for (symbol, interval), at in ready.absent]
                 closes.record_absent(keys, now=now)
+            if ready.silences:
+                events.record_many((_silent(follower.market, silence) for silence in ready.silences), now=now)
             if ready.streamed or ready.fetched:
                 self._recorded += self._record_until_done(ready)
                 newest = max([*ready.streamed, *ready.fetched], key=lambda candle: candle.open_time)
-                self._last_close = {"symbol": newest.symbol, "interval": newest.interval, "open_time": newest.open_time}
+                self._last_close = {
+                    "symbol": newest.symbol,
+                    "interval": newest.interval,
+                    "open_time": newest.open_time,
+                    "lag_s": round(follower.since_close_s(newest), 3),
+                }
             follower.maintain()
 
     def _record_until_done(self, ready: Ready) -> int:
         """Candles in hand are never dropped: a database that is restarting is waited for."""
         while True:
             try:
-                return len(closes.record(streamed=ready.streamed, fetched=ready.fetched, now=clock.now()))
+                return len(closes.record(streamed=ready.streamed, fetched=ready.fetched, reasons=ready.reasons, now=clock.now()))
             except DatabaseError:
                 logger.exception("closes could not be recorded; trying again")
                 close_old_connections()
@@ -117,7 +129,7 @@ class Listener:
 
     def _follow_watchlist(self) -> None:
         close_old_connections()
-        wanted = watchlist.wanted()
+        wanted = watchlist.wanted(shard=self._shard)
         for market in set(wanted) - set(self._followers) - self._unsupported:
             try:
                 follower = MarketFollower(market=market)
@@ -148,13 +160,26 @@ class Listener:
         sweeps.run(now=clock.now())
 
     def _beat(self) -> None:
+        for follower in self._followers.values():
+            self._check_clock(follower)
         state = {
+            "shard": [self._shard.index, self._shard.count],
             "markets": {market: follower.state() for market, follower in self._followers.items()},
             "unsupported": sorted(self._unsupported),
             "recorded": self._recorded,
             "last_close": self._last_close,
         }
         heartbeats.beat(kind="listener", instance=self._instance, state=state)
+
+    def _check_clock(self, follower: MarketFollower) -> None:
+        """Say so, now and then, while this machine's clock is wrong."""
+        offset_s = follower.offset_s()
+        if abs(offset_s) < SKEW_S or time.monotonic() < self._skew_told.get(follower.market, 0.0):
+            return
+        self._skew_told[follower.market] = time.monotonic() + SKEW_TOLD_EVERY_S
+        text = f"this machine's clock is {abs(offset_s):.1f} s {'behind' if offset_s > 0 else 'ahead of'} {follower.market}'s"
+        data = {"market": follower.market, "offset_ms": round(offset_s * 1000)}
+        events.record(NewEvent("clock_skewed", text, data, level=events.WARNING), now=clock.now())
 
     def _listen_for_changes(self) -> None:
         """On a thread of its own: be told at once when a schedule or a trader changes; the loop looks now and then anyway."""
@@ -179,6 +204,12 @@ class Listener:
             self._record()
         except DatabaseError:
             logger.exception("the last closes could not be recorded; the next start fetches them again")
+
+
+def _silent(market: str, silence: Silence) -> NewEvent:
+    data = {"market": market, "streams": silence.streams, "example": silence.example, "seconds": round(silence.seconds, 1)}
+    text = f"{market} was connected and sent nothing for {silence.seconds:.0f} s while there were trades; connecting again"
+    return NewEvent("feed_silent", text, data, level=events.WARNING)
 
 
 def _known(market: str, streams: set[Stream]) -> dict[Stream, int | None]:

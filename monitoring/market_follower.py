@@ -1,8 +1,8 @@
 """
 One market followed: its connections, its gaps, and the closes that are ready to be recorded.
 
-Threads hand over, and the listener's loop asks: `collect` gives what to record, `maintain` keeps streams and gaps in
-order. Nothing here writes to the database.
+Threads hand over, and the listener's loop asks: `collect` gives what to record, `maintain` keeps connections and gaps
+in order. Nothing here writes to the database.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from monitoring import clock
-from monitoring.feed import registry
+from monitoring import clock, gaps, intervals
+from monitoring.candles import CandleKey
+from monitoring.connections import Connections
 from monitoring.feed.contract import ClosedCandle, FeedError, RestDown, RestLimited
-from monitoring.feed.rest import RestClient
-from monitoring.feed.stream import StreamConnection
-from monitoring.following import Following, Gap, Stream
+from monitoring.feed.exchange_time import ExchangeTime, Quiet
+from monitoring.feed.rest import TIME_IS_GOOD_FOR_S, RestClient
+from monitoring.following import Filled, Following, Gap, Stream
+from monitoring.gaps import FeedSeen, Reason
 
 logger = logging.getLogger(__name__)
 FETCHES_AT_ONCE = 4
@@ -31,12 +34,23 @@ RETRY_S = 2.0
 
 
 @dataclass(frozen=True)
-class Ready:
-    """Closes to record together, by where they came from, and open times of a stream that the exchange lacks."""
+class Silence:
+    """A connection that was up and sent nothing of `streams`, for so many real seconds."""
 
-    streamed: list[ClosedCandle]
-    fetched: list[ClosedCandle]
-    absent: list[tuple[Stream, int]]
+    streams: int
+    example: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Closes to record together, by where they came from; open times that the exchange lacks; connections found silent."""
+
+    streamed: list[ClosedCandle] = field(default_factory=list)
+    fetched: list[ClosedCandle] = field(default_factory=list)
+    reasons: dict[CandleKey, Reason] = field(default_factory=dict)
+    absent: list[tuple[Stream, int]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
 
 
 class MarketFollower:
@@ -44,15 +58,15 @@ class MarketFollower:
 
     def __init__(self, *, market: str) -> None:
         self.market = market
-        self.filled = 0
-        self._limits = registry.adapter(market).limits
+        self.filled: Counter[str] = Counter()
+        self._time, self._quiet = ExchangeTime(), Quiet()
         self._following = Following()
+        self._connections = Connections(market=market, on_close=self._on_close)
         self._arrived: queue.SimpleQueue[ClosedCandle] = queue.SimpleQueue()
         self._fetched: queue.SimpleQueue[tuple[Gap, list[ClosedCandle] | None]] = queue.SimpleQueue()
-        self._connections: list[StreamConnection] = []
         self._pool = ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix=f"rest-{market}")
         self._clients = threading.local()
-        self._quiet_until = 0.0
+        self._measuring: Future[None] | None = None
         self._wake: threading.Event | None = None
 
     def start(self, *, wake: threading.Event) -> None:
@@ -64,99 +78,131 @@ class MarketFollower:
         return self._following.missing(wanted)
 
     def want(self, wanted: Mapping[Stream, int], *, known: Mapping[Stream, int | None]) -> None:
-        """Follow exactly these streams from now on, spread over as many connections as the market's limit asks for."""
+        """Follow exactly these streams from now on."""
         self._following.want(wanted, known=known)
-        ordered, size = sorted(wanted), self._limits.streams_per_connection
-        parts = [ordered[at : at + size] for at in range(0, len(ordered), size)]
-        while len(self._connections) < len(parts):
-            connection = StreamConnection(market=self.market, on_close=self._on_close, on_connect=self._on_connect)
-            self._connections.append(connection)
-        for connection in self._connections[len(parts) :]:
-            connection.stop()
-        del self._connections[len(parts) :]
-        for connection, part in zip(self._connections, parts, strict=True):
-            connection.want(part)
-            if not connection.is_alive():
-                connection.start()
+        self._connections.want(wanted)
 
     def collect(self) -> Ready:
         """Everything that may be recorded now."""
-        streamed: list[ClosedCandle] = []
-        fetched: list[ClosedCandle] = []
-        absent: list[tuple[Stream, int]] = []
+        ready = Ready()
         while not self._fetched.empty():
             gap, candles = self._fetched.get()
             if candles is None:
                 self._following.failed(gap)
                 continue
+            first = self._following.is_first(gap.stream)
             done = self._following.filled(gap, candles)
-            self.filled += len(done.fetched)
-            fetched += done.fetched
-            streamed += done.held
-            absent += [(gap.stream, open_time) for open_time in done.absent]
+            self._explain(gap.stream, done, ready, first=first)
+            ready.fetched.extend(done.fetched)
+            ready.streamed.extend(done.held)
+            ready.absent.extend((gap.stream, open_time) for open_time in done.absent)
         while not self._arrived.empty():
-            streamed += self._following.arrived(self._arrived.get())
-        return Ready(streamed, fetched, absent)
+            ready.streamed.extend(self._following.arrived(self._arrived.get()))
+        return ready
 
     def maintain(self) -> None:
-        """Have the gaps fetched that are open now."""
-        if time.monotonic() < self._quiet_until:
+        """Keep the connections in order, and have the gaps fetched that are open now."""
+        self._connections.maintain()
+        if self._quiet.left_s:
             return
+        if self._time.is_older_than(TIME_IS_GOOD_FOR_S / 2) and (self._measuring is None or self._measuring.done()):
+            self._measuring = self._pool.submit(self._measure_time)
         speed = float(settings.CLOCK_SPEED)
         grace_ms = int(max(SHORTEST_GRACE_S, USUAL_GRACE_S / speed) * speed * 1000)
-        for gap in self._following.gaps(now_ms=clock.now_ms(), grace_ms=grace_ms):
+        for gap in self._following.gaps(now_ms=self._time.at(clock.now_ms()), grace_ms=grace_ms):
             self._pool.submit(self._fetch, gap).add_done_callback(_log_crash)
 
     def state(self) -> dict[str, object]:
         """What the heartbeat says of this market."""
-        states = [connection.state for connection in self._connections]
-        frames = [state.last_frame_at for state in states if state.last_frame_at]
+        last_frame_at, offset = self._connections.last_frame_at(), self._time.offset
         return {
-            "connections": sum(state.connected for state in states),
+            **self._connections.totals(),
             "streams": len(self._following),
-            "frames": sum(state.frames for state in states),
-            "closes": sum(state.closes for state in states),
-            "reconnects": sum(max(0, state.connects - 1) for state in states),
-            "bad_frames": sum(sum(state.bad_frames.values()) for state in states),
-            "gaps_filled": self.filled,
+            "replaced": self._connections.replaced,
+            "gaps_filled": sum(self.filled.values()),
+            "gaps": dict(self.filled),
             "troubled": [f"{symbol} {interval}" for symbol, interval in self._following.troubled()],
-            "last_frame_age_s": round(time.monotonic() - max(frames), 1) if frames else None,
+            "last_frame_age_s": round(time.monotonic() - last_frame_at, 1) if last_frame_at else None,
+            "offset_ms": offset.ms if offset else None,
+            "offset_error_ms": offset.error_ms if offset else None,
+            "quiet_s": round(self._quiet.left_s, 1),
         }
+
+    def offset_s(self) -> float:
+        """How far the exchange's clock is surely ahead of ours (behind: negative), in real seconds."""
+        offset = self._time.offset
+        if offset is None or abs(offset.ms) <= offset.error_ms:
+            return 0.0
+        return offset.ms / 1000 / float(settings.CLOCK_SPEED)
+
+    def since_close_s(self, candle: ClosedCandle) -> float:
+        """Real seconds since a candle closed, by the exchange's clock."""
+        closed = intervals.close_time(open_time=candle.open_time, interval=candle.interval)
+        return (self._time.at(clock.now_ms()) - closed) / 1000 / float(settings.CLOCK_SPEED)
 
     def close(self) -> None:
         """Stop all threads."""
-        for connection in self._connections:
-            connection.stop()
+        self._connections.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for connection in self._connections:
-            connection.join(timeout=3)
+
+    def _explain(self, stream: Stream, done: Filled, ready: Ready, *, first: bool) -> None:
+        """Say of each fetched candle why it did not come by the stream; connect again where nothing comes."""
+        now_ms = self._time.at(clock.now_ms())
+        seen = self._seen(stream, now_ms)
+        newest = None
+        for candle in done.fetched:
+            newest = Reason.HISTORY if first else gaps.reason(candle, seen)
+            ready.reasons[CandleKey(candle.market, candle.symbol, candle.interval, candle.open_time)] = newest
+            self.filled[newest] += 1
+        if newest is Reason.SILENT_FEED and (streams := self._connections.renew(stream)):
+            silent_since = seen.last_data_ms or seen.live_since_ms or now_ms
+            silent_s = (now_ms - silent_since) / 1000 / float(settings.CLOCK_SPEED)
+            ready.silences.append(Silence(len(streams), " ".join(stream), silent_s))
+
+    def _seen(self, stream: Stream, now_ms: int) -> FeedSeen:
+        state = self._connections.state_of(stream)
+        if state is None:
+            return FeedSeen(None, None)
+        return FeedSeen(self._moment(state.live_since, now_ms), self._moment(state.last_frame_at, now_ms))
+
+    @staticmethod
+    def _moment(real: float | None, now_ms: int) -> int | None:
+        """A moment of `time.monotonic` on the exchange's clock."""
+        return None if real is None else now_ms - int((time.monotonic() - real) * float(settings.CLOCK_SPEED) * 1000)
 
     def _on_close(self, candle: ClosedCandle) -> None:
         self._arrived.put(candle)
-        self._rouse()
-
-    def _on_connect(self) -> None:
         self._rouse()
 
     def _rouse(self) -> None:
         if self._wake:
             self._wake.set()
 
-    def _fetch(self, gap: Gap) -> None:
-        """On a thread of the pool: fetch a gap and hand it over, or hand over that it failed."""
+    def _client(self) -> RestClient:
+        """This thread's own."""
         client: RestClient | None = getattr(self._clients, "client", None)
         if client is None:
-            client = self._clients.client = RestClient(market=self.market)
+            client = self._clients.client = RestClient(market=self.market, time=self._time, quiet=self._quiet)
+        return client
+
+    def _measure_time(self) -> None:
+        try:
+            self._client().measure_time()
+        except FeedError as error:
+            logger.warning("the time of %s could not be asked: %s", self.market, error)
+            self._quiet.keep(RETRY_S)
+
+    def _fetch(self, gap: Gap) -> None:
+        """On a thread of the pool: fetch a gap and hand it over, or hand over that it failed."""
         symbol, interval = gap.stream
         fetched: list[ClosedCandle] | None = None
         try:
-            pages = client.candles(symbol=symbol, interval=interval, start=gap.start, end=gap.end)
+            pages = self._client().candles(symbol=symbol, interval=interval, start=gap.start, end=gap.end)
             fetched = [candle for page in pages for candle in page]
         except RestLimited as error:
-            self._quiet_until = time.monotonic() + error.retry_after_s
             logger.warning("%s asks for %.0f s of silence", self.market, error.retry_after_s)
         except RestDown as error:
-            self._quiet_until = time.monotonic() + RETRY_S
+            self._quiet.keep(RETRY_S)
             logger.warning("%s %s: a gap could not be fetched: %s", symbol, interval, error)
         except FeedError as error:  # this stream's own trouble, such as a symbol that the exchange does not have
             logger.warning("%s %s: a gap was refused: %s", symbol, interval, error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from django.db import connection
 
@@ -17,6 +19,28 @@ SELECT market, symbol, interval, min(since) FROM (
 ) w GROUP BY market, symbol, interval
 """
 
+
+@dataclass(frozen=True)
+class Shard:
+    """The part `index` of `count` (from 1 on) of all streams; the same on every host."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """:raises ValueError: if it is not like 1/4"""
+        index, _, count = text.partition("/")
+        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+            raise ValueError(f"a shard is written like 1/4, was {text!r}")
+        return cls(int(index), int(count))
+
+    def has(self, market: str, stream: Stream) -> bool:
+        """Whether a stream belongs to it."""
+        return zlib.crc32(":".join((market, *stream)).encode()) % self.count == self.index - 1
+
+
+ALL = Shard()
 _sources: list[Callable[[], Mapping[tuple[str, str, str], int]]] = []
 
 
@@ -26,8 +50,8 @@ def register(source: Callable[[], Mapping[tuple[str, str, str], int]]) -> None:
         _sources.append(source)
 
 
-def wanted() -> dict[str, dict[Stream, int]]:
-    """By market: each stream with the moment in ms from which its closes are owed to somebody."""
+def wanted(*, shard: Shard = ALL) -> dict[str, dict[Stream, int]]:
+    """By market: each stream of a shard with the moment in ms from which its closes are owed to somebody."""
     with connection.cursor() as cursor:
         cursor.execute(WANTED)
         found = {(market, symbol, interval): since for market, symbol, interval, since in cursor.fetchall()}
@@ -36,5 +60,6 @@ def wanted() -> dict[str, dict[Stream, int]]:
             found[key] = min(since, found.get(key, since))
     by_market: dict[str, dict[Stream, int]] = {}
     for (market, symbol, interval), since in found.items():
-        by_market.setdefault(market, {})[symbol, interval] = since
+        if shard.has(market, (symbol, interval)):
+            by_market.setdefault(market, {})[symbol, interval] = since
     return by_market

@@ -11,23 +11,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, RestCall
-
-CLOSED_MARK = b'"x":true'
+from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 
 class BinanceSpot:
     """The spot market, followed on one combined stream per connection."""
 
     market = "binance"
-    limits = Limits(streams_per_connection=1024, messages_per_second=5, streams_per_message=200, rows_per_call=1000)
-    keepalive: str | None = None  # pings of the server are answered by the client library
+    limits = Limits(
+        streams_per_connection=1024,
+        messages_per_second=5,
+        streams_per_message=200,
+        rows_per_call=1000,
+        connects=300,
+        connects_within_s=300,
+        lifetime_s=24 * 3600,
+        weight_header="X-MBX-USED-WEIGHT-1M",
+        weight_per_minute=6000,
+    )
+    marks: tuple[bytes, ...] = (b'"x":true', b"serverShutdown", b'"code":')
+    keepalive: str | None = None
+    keepalive_s = 0.0
     stream_path, rest_path = "/stream", "/api/v3"
 
     def stream_url(self, base: str) -> str:
@@ -38,9 +49,6 @@ class BinanceSpot:
 
     def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
         return _control("UNSUBSCRIBE", streams, request_id)
-
-    def may_close(self, frame: bytes) -> bool:
-        return CLOSED_MARK in frame
 
     def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
         data = parsing.json_object(frame).get("data")
@@ -57,6 +65,13 @@ class BinanceSpot:
         except KeyError as error:
             raise BadFrame(f"a kline without {error}") from error
 
+    def notice(self, frame: bytes) -> Notice | None:
+        message = parsing.json_object(frame)
+        data = message.get("data", message)
+        if isinstance(data, dict) and data.get("e") == "serverShutdown":
+            return Notice("the server is about to shut down", leaving=True)
+        return Notice(f"{message['code']}: {str(message.get('msg'))[:200]}") if "code" in message else None
+
     def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
         query: dict[str, str | int] = {"symbol": symbol, "interval": interval, "startTime": start, "limit": limit}
         return RestCall(f"{self.rest_path}/klines", query)
@@ -71,6 +86,12 @@ class BinanceSpot:
             if intervals.close_time(open_time=candle.open_time, interval=interval) <= now_ms:
                 found.append(candle)
         return found
+
+    def time_call(self) -> RestCall:
+        return RestCall(f"{self.rest_path}/time", {})
+
+    def time_ms(self, body: Any) -> int:
+        return parsing.integer(parsing.entry(body, "serverTime"))
 
     def instruments_call(self) -> RestCall:
         return RestCall(f"{self.rest_path}/exchangeInfo", {})
@@ -106,7 +127,9 @@ class BinanceFutures(BinanceSpot):
     """USD-M perpetuals: the same klines on other routes, with other limits."""
 
     market = "binance_futures"
-    limits = Limits(streams_per_connection=200, messages_per_second=10, streams_per_message=100, rows_per_call=1000)
+    limits = replace(
+        BinanceSpot.limits, streams_per_connection=200, messages_per_second=10, streams_per_message=100, weight_per_minute=2400
+    )
     stream_path, rest_path = "/market/stream", "/fapi/v1"
 
     def _is_listed(self, entry: dict[str, Any]) -> bool:

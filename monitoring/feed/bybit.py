@@ -1,5 +1,5 @@
 """
-Bybit v5, linear perpetuals. Pure.
+Bybit v5, linear perpetuals and spot. Pure.
 
 Source: bybit-exchange/docs, v5 (2026-07-24). Intervals are minutes as bare numbers, or D; a frame holds a list; the
 client has to ping by itself every 20 s; REST answers newest first, with the unclosed candle in front, and when there
@@ -10,37 +10,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, RestCall
+from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 CODES = {"1d": "D", **{name: str(ms // intervals.MINUTE_MS) for name, ms in intervals.LENGTH_MS.items() if name not in ("1d", "8h")}}
 NAMES = {code: name for name, code in CODES.items()}
-CLOSED_MARK = b'"confirm":true'
 
 
 class BybitLinear:
     """USDT perpetuals."""
 
-    market = "bybit"
-    limits = Limits(streams_per_connection=500, messages_per_second=5, streams_per_message=100, rows_per_call=1000)
+    market, category = "bybit", "linear"
+    limits = Limits(
+        streams_per_connection=500, messages_per_second=5, streams_per_message=100, rows_per_call=1000, connects=500, connects_within_s=300
+    )
+    marks: tuple[bytes, ...] = (b'"confirm":true', b'"success":false')
     keepalive: str | None = '{"op":"ping"}'
+    keepalive_s = 18.0
+    lot_step = "qtyStep"
 
     def stream_url(self, base: str) -> str:
-        return f"{base}/v5/public/linear"
+        return f"{base}/v5/public/{self.category}"
 
     def subscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
         return _control("subscribe", streams, request_id)
 
     def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
         return _control("unsubscribe", streams, request_id)
-
-    def may_close(self, frame: bytes) -> bool:
-        return CLOSED_MARK in frame
 
     def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
         message = parsing.json_object(frame)
@@ -62,10 +64,14 @@ class BybitLinear:
                     raise BadFrame(f"a kline without {error}") from error
         return found
 
+    def notice(self, frame: bytes) -> Notice | None:
+        message = parsing.json_object(frame)
+        return Notice(str(message.get("ret_msg"))[:200]) if message.get("success") is False else None
+
     def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
         end = start + (limit - 1) * intervals.length_ms(interval)
         query: dict[str, str | int] = {
-            "category": "linear",
+            "category": self.category,
             "symbol": symbol,
             "interval": _code(interval),
             "start": start,
@@ -84,8 +90,14 @@ class BybitLinear:
                 found.append(candle)
         return sorted(found, key=lambda candle: candle.open_time)
 
+    def time_call(self) -> RestCall:
+        return RestCall("/v5/market/time", {})
+
+    def time_ms(self, body: Any) -> int:
+        return parsing.integer(parsing.entry(body, "time"))
+
     def instruments_call(self) -> RestCall:
-        return RestCall("/v5/market/instruments-info", {"category": "linear", "limit": 1000})
+        return RestCall("/v5/market/instruments-info", {"category": self.category, "limit": 1000})
 
     def instruments(self, body: Any) -> list[InstrumentInfo]:
         try:
@@ -95,9 +107,9 @@ class BybitLinear:
                     base=entry["baseCoin"],
                     quote=entry["quoteCoin"],
                     tick_size=Decimal(entry["priceFilter"]["tickSize"]),
-                    step_size=Decimal(entry["lotSizeFilter"]["qtyStep"]),
+                    step_size=Decimal(entry["lotSizeFilter"][self.lot_step]),
                     min_quantity=Decimal(entry["lotSizeFilter"]["minOrderQty"]),
-                    min_notional=Decimal(entry["lotSizeFilter"].get("minNotionalValue") or 0),
+                    min_notional=Decimal(_least_notional(entry["lotSizeFilter"])),
                     is_trading=entry["status"] == "Trading",
                 )
                 for entry in _listed(body)
@@ -109,6 +121,18 @@ class BybitLinear:
         first, high, low, last, volume, turnover = (parsing.decimal(number) for number in row)
         # Bybit does not tell the number of trades.
         return ClosedCandle(self.market, symbol, interval, opened, first, high, low, last, volume, turnover, 0)
+
+
+class BybitSpot(BybitLinear):
+    """Spot: the same candles on another route, with few subscriptions in a message."""
+
+    market, category = "bybit_spot", "spot"
+    limits = replace(BybitLinear.limits, streams_per_message=10)
+    lot_step = "basePrecision"
+
+
+def _least_notional(lot_size: dict[str, Any]) -> str:
+    return str(lot_size.get("minNotionalValue") or lot_size.get("minOrderAmt") or 0)  # spot calls it the least amount
 
 
 def _code(interval: str) -> str:

@@ -97,12 +97,30 @@ class InstrumentInfo:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the exchange allows on one connection and in one REST call."""
+    """
+    What the exchange allows: on one connection, in connecting, and over REST.
+
+    `connects` may be begun in `connects_within_s`; a connection is cut after `lifetime_s` (None: it is not).
+    `weight_header` of REST answers tells what was used of `weight_per_minute`.
+    """
 
     streams_per_connection: int
     messages_per_second: int
     streams_per_message: int
     rows_per_call: int
+    connects: int
+    connects_within_s: float
+    lifetime_s: float | None = None
+    weight_header: str = ""
+    weight_per_minute: int = 0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something the exchange says of the connection itself: that it is about to close it, or that it refuses what was asked."""
+
+    text: str
+    leaving: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,8 +136,11 @@ class Adapter(Protocol):
 
     market: str
     limits: Limits
+    marks: tuple[bytes, ...]
+    """Byte patterns one of which every message bears that holds a closed candle or a notice; the others are never looked at."""
     keepalive: str | None
-    """What the client has to send every KEEPALIVE_S by itself; None where answering pings is enough."""
+    """What the client has to send every `keepalive_s` by itself; None where answering pings is enough."""
+    keepalive_s: float
 
     def stream_url(self, base: str) -> str:
         """The address to connect to, given the market's stream base address."""
@@ -130,17 +151,23 @@ class Adapter(Protocol):
     def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
         """The message that ends them."""
 
-    def may_close(self, frame: bytes) -> bool:
-        """Whether a frame could hold a closed candle, told without parsing it."""
-
     def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
         """The closed candles of a frame; none of anything else the exchange sends. :raises BadFrame: if it is neither"""
+
+    def notice(self, frame: bytes) -> Notice | None:
+        """What a frame without candles says of the connection, if anything."""
 
     def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
         """The call for up to `limit` candles from open time `start` (ms) on, oldest first."""
 
     def candles(self, body: Any, *, symbol: str, interval: str, now_ms: int) -> list[ClosedCandle]:
         """The closed candles of such an answer, oldest first; one still open is left out."""
+
+    def time_call(self) -> RestCall:
+        """The call for the exchange's own time."""
+
+    def time_ms(self, body: Any) -> int:
+        """The time (ms) of such an answer. :raises BadFrame:"""
 
     def instruments_call(self) -> RestCall:
         """The call for all symbols of the market."""

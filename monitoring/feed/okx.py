@@ -16,7 +16,7 @@ from typing import Any
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, RestCall
+from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 BARS = {
     **{name: name for name in ("1m", "3m", "5m", "15m", "30m")},
@@ -28,15 +28,18 @@ BARS = {
     "1d": "1Dutc",
 }
 NAMES = {bar: name for name, bar in BARS.items()}
-CLOSED_MARK = b'"1"]'  # `confirm` is the last column
 
 
 class Okx:
     """Candles of any instrument; the id tells whether it is a swap (BTC-USDT-SWAP) or spot (BTC-USDT)."""
 
     market = "okx"
-    limits = Limits(streams_per_connection=400, messages_per_second=3, streams_per_message=100, rows_per_call=300)
+    limits = Limits(
+        streams_per_connection=400, messages_per_second=3, streams_per_message=100, rows_per_call=300, connects=3, connects_within_s=1
+    )
+    marks: tuple[bytes, ...] = (b'"1"]', b'"event":"error"', b'"event":"notice"')  # `confirm` is the last column
     keepalive: str | None = "ping"
+    keepalive_s = 20.0
 
     def stream_url(self, base: str) -> str:
         return f"{base}/ws/v5/business"
@@ -46,9 +49,6 @@ class Okx:
 
     def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
         return _control("unsubscribe", streams, request_id)
-
-    def may_close(self, frame: bytes) -> bool:
-        return CLOSED_MARK in frame
 
     def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
         if frame == b"pong":
@@ -63,6 +63,16 @@ class Okx:
         symbol = parsing.name(argument.get("instId"))
         return [c for row in parsing.rows(message["data"]) if (c := self._candle(symbol, NAMES[bar], row))]
 
+    def notice(self, frame: bytes) -> Notice | None:
+        message = parsing.json_object(frame)
+        text = f"{message.get('code')}: {str(message.get('msg'))[:200]}"
+        match message.get("event"):
+            case "error":
+                return Notice(text)
+            case "notice":  # 64008: "the connection will soon be closed for a service upgrade"
+                return Notice(text, leaving=True)
+        return None
+
     def candles_call(self, *, symbol: str, interval: str, start: int, limit: int) -> RestCall:
         if interval not in BARS:
             raise BadFrame(f"OKX has no candles of {interval}")
@@ -74,6 +84,13 @@ class Okx:
     def candles(self, body: Any, *, symbol: str, interval: str, now_ms: int) -> list[ClosedCandle]:
         found = [c for row in _data(body) if (c := self._candle(symbol, interval, row))]
         return sorted(found, key=lambda candle: candle.open_time)
+
+    def time_call(self) -> RestCall:
+        return RestCall("/api/v5/public/time", {})
+
+    def time_ms(self, body: Any) -> int:
+        rows = _data(body)
+        return parsing.integer_text(parsing.entry(rows[0] if rows else None, "ts"))
 
     def instruments_call(self) -> RestCall:
         return RestCall("/api/v5/public/instruments", {"instType": "SWAP"})

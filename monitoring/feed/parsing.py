@@ -24,6 +24,13 @@ def json_object(frame: bytes) -> dict[str, Any]:
     return message
 
 
+def entry(value: Any, key: str) -> Any:
+    """An entry of an object. :raises BadFrame:"""
+    if not isinstance(value, dict) or key not in value:
+        raise BadFrame(f"an object with {key} is needed, was {str(value)[:200]!r}")
+    return value[key]
+
+
 def decimal(value: Any) -> Decimal:
     """A number that the exchange sends as a string. :raises BadFrame:"""
     if not isinstance(value, str) or len(value) > LONGEST_NUMBER:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.conf import settings
 
 from .binance import BinanceFutures, BinanceSpot
-from .bybit import BybitLinear
+from .bybit import BybitLinear, BybitSpot
 from .contract import Adapter, NotSupported
 from .okx import Okx
 
-ADAPTERS: dict[str, Adapter] = {adapter.market: adapter for adapter in (BinanceSpot(), BinanceFutures(), BybitLinear(), Okx())}
+ADAPTERS: dict[str, Adapter] = {adapter.market: adapter for adapter in (BinanceSpot(), BinanceFutures(), BybitLinear(), BybitSpot(), Okx())}
 
 
 def adapter(market: str) -> Adapter:

@@ -6,7 +6,7 @@ from django.db import models
 
 from monitoring import fields, intervals
 
-MARKETS = [(name, name.replace("_", " ")) for name in ("binance", "binance_futures", "bybit", "okx", "polymarket")]
+MARKETS = [(name, name.replace("_", " ")) for name in ("binance", "binance_futures", "bybit", "bybit_spot", "okx", "polymarket")]
 
 
 class Instrument(models.Model):
@@ -55,6 +55,7 @@ class Candle(models.Model):
     quote_volume = fields.NumericField(default=0, db_default=0)
     trades = models.BigIntegerField(default=0, db_default=0)
     source = models.CharField(max_length=16, choices=Source, default=Source.STREAM, db_default=Source.STREAM)
+    gap = fields.text()  # why it had to be fetched; empty when it came by the stream
     received_at = models.DateTimeField(db_default=fields.AppNow())
 
     class Meta:

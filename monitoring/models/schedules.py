@@ -102,6 +102,7 @@ class WorkflowRun(models.Model):
     candle_time = models.BigIntegerField()
     status = models.CharField(max_length=16, choices=Status, default=Status.DUE, db_default=Status.DUE)
     reason = fields.text()
+    gap = fields.text()  # why the close had to be fetched; empty when it came by the stream
     attempt = models.PositiveIntegerField(default=0, db_default=0)
     claimed_by = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)  # real time

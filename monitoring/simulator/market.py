@@ -13,8 +13,10 @@ candle agrees with its five 1-minute candles. Prices are whole ticks and volumes
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ Hashes = npt.NDArray[np.uint64]
 GRID_MS = 5_000
 OCTAVES = 18  # 10 s doubled 17 times: periods up to 15 days
 FAST_OCTAVES = 9  # up to 43 minutes: these feel the regime
+CHUNK, CHUNKS_KEPT = 4_096, 1_024  # grid points computed and kept together; each chunk is 64 KiB
 LARGEST_BLOCK = 500_000  # grid points computed at once, to bound the memory of a long request
 REGIME_PERIOD_MS = 4 * 3_600_000
 
@@ -99,11 +102,18 @@ class Candles:
         return len(self.open_time)
 
 
+def listings(*, more: int = 0) -> dict[str, Listing]:
+    """The usual symbols, and as many others as are asked for: SIM0000USDT, SIM0001USDT, …"""
+    others = (_listing(f"SIM{n:04}", 10 + n % 90, "0.001", "0.01", 30_000, 0.08 + n % 7 / 100) for n in range(more))
+    return LISTINGS | {listing.symbol: listing for listing in others}
+
+
 class Market:
     """The prices of one seed."""
 
-    def __init__(self, *, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, *, seed: int, listings: Mapping[str, Listing] = LISTINGS) -> None:
+        self.seed, self.listings = seed, listings
+        self._grid = lru_cache(maxsize=CHUNKS_KEPT)(self._compute_grid)
 
     def candles(self, *, symbol: str, start: int, length_ms: int, count: int, until: int | None = None) -> Candles:
         """
@@ -111,7 +121,7 @@ class Market:
 
         With `until` (ms) nothing that happens later is seen: the last candle is as it stood then.
         """
-        listing = LISTINGS[symbol]
+        listing = self.listings[symbol]
         per_candle = length_ms // GRID_MS
         rows_at_once = max(1, LARGEST_BLOCK // per_candle)
         blocks = [
@@ -124,23 +134,20 @@ class Market:
 
     def price(self, *, symbol: str, at_ms: int) -> Decimal:
         """The last traded price at a moment."""
-        listing = LISTINGS[symbol]
-        ticks = self._ticks(listing, np.array([at_ms - at_ms % GRID_MS], dtype=np.int64))
+        listing = self.listings[symbol]
+        ticks, _ = self._points(listing, at_ms // GRID_MS, 1)
         return int(ticks[0]) * listing.tick
 
     def _block(self, listing: Listing, start: int, length_ms: int, count: int, until: int | None) -> tuple[Integers, ...]:
         per_candle = length_ms // GRID_MS
-        times = start + GRID_MS * np.arange(count * per_candle + 1, dtype=np.int64)
-        if until is not None:
-            times = np.minimum(times, max(start, until - until % GRID_MS))
-        ticks = self._ticks(listing, times)
+        slots = count * per_candle
+        ticks, volume = self._points(listing, start // GRID_MS, slots)
+        if until is not None and (seen := max(0, (until - start) // GRID_MS)) < slots:
+            ticks[seen + 1 :] = ticks[seen]
+            volume[seen:] = 0
         # A candle's points are its own grid points and the first of the next, where it closes.
         points = np.lib.stride_tricks.sliding_window_view(ticks, per_candle + 1)[::per_candle]
-        moved = np.abs(np.diff(np.log(ticks.astype(np.float64))))
-        slots = times[:-1]
-        happened = np.diff(times) > 0
-        volume = np.where(happened, self._volume(listing, slots, moved), 0).astype(np.int64)
-        trades = np.where(happened, 1 + volume % 37, 0).astype(np.int64)
+        trades = np.where(volume > 0, 1 + volume % 37, 0).astype(np.int64)
         quote = volume.astype(object) * ticks[:-1].astype(object)  # exact: the product may pass 64 bits
         shape = (count, per_candle)
         return (
@@ -153,6 +160,25 @@ class Market:
             trades.reshape(shape).sum(axis=1),
             quote.reshape(shape).sum(axis=1),
         )
+
+    def _points(self, listing: Listing, first: int, slots: int) -> tuple[Integers, Integers]:
+        """Prices in ticks at `slots` + 1 points from grid point `first` on, and the volume of each slot between them."""
+        last = first + slots
+        ticks, volume = np.empty(slots + 1, dtype=np.int64), np.empty(slots, dtype=np.int64)
+        for chunk in range(first // CHUNK, (last - 1) // CHUNK + 1):
+            begin = chunk * CHUNK
+            known_ticks, known_volume = self._grid(listing, chunk)
+            low, high = max(first, begin), min(last, begin + CHUNK)
+            ticks[low - first : high - first + 1] = known_ticks[low - begin : high - begin + 1]
+            volume[low - first : high - first] = known_volume[low - begin : high - begin]
+        return ticks, volume
+
+    def _compute_grid(self, listing: Listing, chunk: int) -> tuple[Integers, Integers]:
+        """Of CHUNK slots: the prices at their ends, and their volumes. Kept, since many candles are cut from the same points."""
+        times = GRID_MS * (chunk * CHUNK + np.arange(CHUNK + 1, dtype=np.int64))
+        ticks = self._ticks(listing, times)
+        moved = np.abs(np.diff(np.log(ticks.astype(np.float64))))
+        return ticks, self._volume(listing, times[:-1], moved).astype(np.int64)
 
     def _ticks(self, listing: Listing, times: Integers) -> Integers:
         unit = listing.minute_pct / 100 / 2.2  # in a calm regime the usual 1-minute move is then about `minute_pct`

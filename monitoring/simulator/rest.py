@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monitoring.simulator import wire
-from monitoring.simulator.market import LISTINGS, Market
+from monitoring.simulator.market import Listing, Market
 
 MAX_ROWS = 1000
 WEIGHT_PER_MINUTE = 6000
@@ -30,37 +30,37 @@ class RestApi:
         self._market, self._clock_ms = market, clock_ms
         self._minute, self._used = 0, 0
 
-    def get(self, path: str, query: dict[str, str]) -> tuple[int, dict[str, str], Any]:
-        """Status, headers and body of the answer."""
+    def get(self, path: str, query: dict[str, str], *, lag_ms: int = 0) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and body of the answer; candles as they stood `lag_ms` ago."""
         try:
             self._charge(WEIGHTS.get(path, 1))
-            body = self._answer(path, query)
+            body = self._answer(path, query, lag_ms)
         except RestError as error:
             return error.status, {**self._headers(), **error.headers}, error.body
         return 200, self._headers(), body
 
-    def _answer(self, path: str, query: dict[str, str]) -> Any:
+    def _answer(self, path: str, query: dict[str, str], lag_ms: int) -> Any:
         match path:
             case "/api/v3/ping":
                 return {}
             case "/api/v3/time":
                 return {"serverTime": self._clock_ms()}
             case "/api/v3/exchangeInfo":
-                return wire.exchange_info(symbols=_symbols(query), now_ms=self._clock_ms())
+                return wire.exchange_info(listings=self._listings(query), now_ms=self._clock_ms())
             case "/api/v3/klines":
-                return self._klines(query)
+                return self._klines(query, self._clock_ms() - lag_ms)
         raise RestError(404, -1, f"no such endpoint: {path}")
 
-    def _klines(self, query: dict[str, str]) -> list[list[Any]]:
+    def _klines(self, query: dict[str, str], now: int) -> list[list[Any]]:
         symbol, interval = query.get("symbol", ""), query.get("interval", "")
-        if symbol not in LISTINGS:
+        if symbol not in self._market.listings:
             raise RestError(400, -1121, "Invalid symbol.")
         if interval not in wire.LENGTH_MS:
             raise RestError(400, -1120, "Invalid interval.")
         limit = min(_integer(query, "limit", 500), MAX_ROWS)
         if limit < 1:
             raise RestError(400, -1130, "Data sent for parameter 'limit' is not valid.")
-        now, length = self._clock_ms(), wire.LENGTH_MS[interval]
+        length = wire.LENGTH_MS[interval]
         forming = now - now % length
         newest = min(forming, _floor(_integer(query, "endTime", now), length))
         if "startTime" in query:
@@ -74,6 +74,21 @@ class RestApi:
         candles = self._market.candles(symbol=symbol, start=start, length_ms=length, count=count, until=now)
         return wire.kline_rows(candles=candles, interval=interval)
 
+    def _listings(self, query: dict[str, str]) -> list[Listing]:
+        known = self._market.listings
+        if "symbol" in query:
+            wanted = [query["symbol"]]
+        elif "symbols" in query:
+            try:
+                wanted = json.loads(query["symbols"])
+            except json.JSONDecodeError as error:
+                raise RestError(400, -1100, "Illegal characters found in parameter 'symbols'.") from error
+        else:
+            wanted = list(known)
+        if any(symbol not in known for symbol in wanted):
+            raise RestError(400, -1121, "Invalid symbol.")
+        return [known[symbol] for symbol in wanted]
+
     def _charge(self, weight: int) -> None:
         minute = self._clock_ms() // 60_000
         if minute != self._minute:
@@ -85,21 +100,6 @@ class RestApi:
 
     def _headers(self) -> dict[str, str]:
         return {"X-MBX-USED-WEIGHT-1M": str(self._used)}
-
-
-def _symbols(query: dict[str, str]) -> list[str]:
-    if "symbol" in query:
-        wanted = [query["symbol"]]
-    elif "symbols" in query:
-        try:
-            wanted = json.loads(query["symbols"])
-        except json.JSONDecodeError as error:
-            raise RestError(400, -1100, "Illegal characters found in parameter 'symbols'.") from error
-    else:
-        wanted = list(LISTINGS)
-    if any(symbol not in LISTINGS for symbol in wanted):
-        raise RestError(400, -1121, "Invalid symbol.")
-    return wanted
 
 
 def _integer(query: dict[str, str], name: str, default: int) -> int:

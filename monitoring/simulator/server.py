@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any
 from urllib.parse import parse_qsl
 
+from monitoring.simulator import half_open, wire
+from monitoring.simulator.faults import ConnectionFault, FaultPlan, RestFault, Trouble
 from monitoring.simulator.market import Market
 from monitoring.simulator.rest import RestApi
-from monitoring.simulator.streams import Client, Ticker
+from monitoring.simulator.streams import UPDATE_MS, Client, Ticker
 
 logger = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+SHUTDOWN_AFTER_S = 5.0  # real time between the notice and the cut
 
 
 class SimulatedExchange:
     """
     The ASGI application.
 
-    `clock_ms` gives app time in milliseconds; `speed` is how many app seconds pass in a real one.
+    `clock_ms` gives app time in milliseconds; `speed` is how many app seconds pass in a real one. With `faults` what can
+    go wrong does; `update_ms` is the app time between forming frames.
     """
 
-    def __init__(self, *, seed: int, clock_ms: Callable[[], int], speed: float) -> None:
-        market = Market(seed=seed)
+    def __init__(
+        self, *, market: Market, clock_ms: Callable[[], int], speed: float, faults: FaultPlan | None = None, update_ms: int = UPDATE_MS
+    ) -> None:
+        self._market, self._clock_ms, self._speed, self._faults = market, clock_ms, speed, faults
         self._rest = RestApi(market=market, clock_ms=clock_ms)
-        self._ticker = Ticker(market=market, clock_ms=clock_ms, speed=speed)
+        self._ticker = Ticker(market=market, clock_ms=clock_ms, speed=speed, faults=faults, update_ms=update_ms)
         self._ticking: asyncio.Task[None] | None = None
+        self._connections, self._answers = itertools.count(), itertools.count()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -43,14 +51,22 @@ class SimulatedExchange:
 
     async def _http(self, scope: dict[str, Any], send: Send) -> None:
         query = dict(parse_qsl(scope["query_string"].decode()))
+        fault = (self._faults.rest(next(self._answers)) if self._faults else None) or RestFault()
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
         # Long histories take a while to compute; the streams must go on meanwhile.
-        status, headers, body = await asyncio.to_thread(self._rest.get, scope["path"], query)
+        status, headers, body = await asyncio.to_thread(self._rest.get, scope["path"], query, lag_ms=fault.lag_ms)
+        if fault.status:
+            status, body = fault.status, {"code": -1003, "msg": "something went wrong on purpose"}
+        if fault.retry_after_s:
+            headers["Retry-After"] = str(fault.retry_after_s)
+        text = json.dumps(body, separators=(",", ":")).encode()
         lines = [(name.lower().encode(), value.encode()) for name, value in {**headers, "Content-Type": "application/json"}.items()]
         await send({"type": "http.response.start", "status": status, "headers": lines})
-        await send({"type": "http.response.body", "body": json.dumps(body, separators=(",", ":")).encode()})
+        await send({"type": "http.response.body", "body": text[: len(text) // 2] if fault.is_cut else text})
 
     async def _websocket(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        client = _client_for(scope)
+        client = _client_for(scope, self._market.listings)
         await receive()
         if client is None:
             await send({"type": "websocket.close", "code": 4404})
@@ -58,7 +74,9 @@ class SimulatedExchange:
         await send({"type": "websocket.accept"})
         self._ensure_ticking()
         self._ticker.clients.add(client)
-        sender = asyncio.create_task(_send_frames(client, send))
+        tasks = [asyncio.create_task(_send_frames(client, send))]
+        if self._faults and (fault := self._faults.connection(next(self._connections))):
+            tasks.append(asyncio.create_task(self._fail(client, tuple(scope["client"]), fault)))
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 if client.over_limit(real_second=int(time.monotonic())):
@@ -70,8 +88,26 @@ class SimulatedExchange:
             self._ticker.clients.discard(client)
             with contextlib.suppress(asyncio.QueueFull):
                 client.outbox.put_nowait(None)
-            await asyncio.wait([sender], timeout=1)
-            sender.cancel()
+            await asyncio.wait(tasks[:1], timeout=1)
+            for task in tasks:
+                task.cancel()
+
+    async def _fail(self, client: Client, address: tuple[str, int], fault: ConnectionFault) -> None:
+        await asyncio.sleep(fault.after_s / self._speed)
+        logger.info("connection of %s: %s", address, fault.trouble)
+        match fault.trouble:
+            case Trouble.SILENT:
+                client.is_silent = True
+            case Trouble.HALF_OPEN:
+                client.is_silent = True
+                half_open.freeze(address)
+            case Trouble.SHUTDOWN:
+                notice = wire.server_shutdown(event_ms=self._clock_ms())
+                client.push(stream="!serverShutdown", payload=json.dumps(notice, separators=(",", ":")))
+                await asyncio.sleep(SHUTDOWN_AFTER_S)
+                client.close()
+            case Trouble.CUT:
+                client.close()
 
     def _ensure_ticking(self) -> None:
         if self._ticking is None or self._ticking.done():
@@ -79,13 +115,13 @@ class SimulatedExchange:
             self._ticking.add_done_callback(_report)
 
 
-def _client_for(scope: dict[str, Any]) -> Client | None:
+def _client_for(scope: dict[str, Any], symbols: Container[str]) -> Client | None:
     path = scope["path"]
     if path == "/stream":
         names = dict(parse_qsl(scope["query_string"].decode())).get("streams", "")
-        return Client(combined=True, streams=[name for name in names.split("/") if name])
+        return Client(combined=True, streams=[name for name in names.split("/") if name], symbols=symbols)
     if path == "/ws" or path.startswith("/ws/"):
-        return Client(combined=False, streams=[name for name in path.removeprefix("/ws").split("/") if name])
+        return Client(combined=False, streams=[name for name in path.removeprefix("/ws").split("/") if name], symbols=symbols)
     return None
 
 

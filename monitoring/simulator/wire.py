@@ -6,10 +6,11 @@ Sources: binance-spot-api-docs, web-socket-streams.md and rest-api.md (2026-07-2
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from monitoring.simulator.market import LISTINGS, Candles, Listing
+from monitoring.simulator.market import Candles, Listing
 
 LENGTH_MS = {
     "1m": 60_000,
@@ -72,14 +73,24 @@ def kline_rows(*, candles: Candles, interval: str) -> list[list[Any]]:
     return rows
 
 
-def exchange_info(*, symbols: list[str], now_ms: int) -> dict[str, Any]:
+def doubled(volume: str) -> str:
+    """Another volume for the same candle."""
+    return _text(Decimal(volume) * 2)
+
+
+def server_shutdown(*, event_ms: int) -> dict[str, Any]:
+    """The notice that a connection is about to be cut (since 2026-05-08)."""
+    return {"e": "serverShutdown", "E": event_ms}
+
+
+def exchange_info(*, listings: Iterable[Listing], now_ms: int) -> dict[str, Any]:
     """`GET /api/v3/exchangeInfo` for some symbols."""
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
         "rateLimits": RATE_LIMITS,
         "exchangeFilters": [],
-        "symbols": [_symbol(LISTINGS[symbol]) for symbol in symbols],
+        "symbols": [_symbol(listing) for listing in listings],
     }
 
 

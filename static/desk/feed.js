@@ -231,9 +231,9 @@ on("status", (status) => {
   $("attention-empty").hidden = status.attention.length > 0;
   $("attention").replaceChildren(...status.attention.map((entry) => {
     const item = element("li");
-    const anchor = element("a", "", `${entry.symbol} ${entry.interval}`);
-    anchor.href = `/admin/monitoring/workflowschedule/${entry.id}/change/`;
-    item.append(element("i", `dot ${entry.off ? "dot-off" : "dot-paused"}`), anchor, element("small", "", entry.error), element("em", "", `${entry.errors}/5`));
+    const anchor = element("a", "", entry.title);
+    anchor.href = entry.url;
+    item.append(element("i", `dot ${entry.off ? "dot-off" : "dot-paused"}`), anchor, element("small", "", entry.text), element("em", "", entry.tail));
     return item;
   }));
 });

@@ -26,6 +26,7 @@ from django.db import IntegrityError, connection
 from monitoring import clock as app_clock
 from monitoring import installation, intervals, jobs
 from monitoring.models import Installation, Trader, WorkflowSchedule
+from monitoring.simulator.market import Market
 from monitoring.simulator.server import SimulatedExchange
 from positions.models import ManagementEffectiveness, MonitoringEffectiveness
 from tests.support.clocks import START_MS, SteppingClock
@@ -216,7 +217,7 @@ def exchange():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    app = SimulatedExchange(seed=7, clock_ms=lambda: running.ms, speed=10.0)
+    app = SimulatedExchange(market=Market(seed=7), clock_ms=lambda: running.ms, speed=10.0)
     server = uvicorn.Server(
         uvicorn.Config(app, port=port, lifespan="off", log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1)
     )

@@ -29,7 +29,7 @@ class TestFollowing:
     def test_a_close_behind_a_gap_waits_for_it(self) -> None:
         book = following()
         assert book.arrived(candle(open_time=FIRST + 3 * LENGTH)) == []
-        gap = Gap(STREAM, FIRST + LENGTH, FIRST + 2 * LENGTH)
+        gap = Gap(STREAM, FIRST + LENGTH, FIRST + 3 * LENGTH)
         assert book.gaps(now_ms=FIRST + 3 * LENGTH, grace_ms=0) == [gap]
         assert book.gaps(now_ms=FIRST + 3 * LENGTH, grace_ms=0) == [], "one fetch at a time"
         done = book.filled(gap, [candle(open_time=FIRST + LENGTH), candle(open_time=FIRST + 2 * LENGTH)])
@@ -43,11 +43,23 @@ class TestFollowing:
         assert book.gaps(now_ms=closed + 900, grace_ms=1000) == []
         assert book.gaps(now_ms=closed + 1000, grace_ms=1000) == [Gap(STREAM, FIRST + LENGTH, FIRST + LENGTH)]
 
-    def test_what_the_exchange_lacks_is_absent_only_once_a_later_candle_exists(self) -> None:
+    def test_what_an_answer_leaves_out_before_its_newest_candle_is_absent(self) -> None:
         book = following()
         book.arrived(candle(open_time=FIRST + 3 * LENGTH))
         [gap] = book.gaps(now_ms=FIRST + 3 * LENGTH, grace_ms=0)
-        assert book.filled(gap, [candle(open_time=FIRST + LENGTH)]).absent == [FIRST + 2 * LENGTH]
+        done = book.filled(gap, [candle(open_time=FIRST + LENGTH), candle(open_time=FIRST + 3 * LENGTH)])
+        assert done.absent == [FIRST + 2 * LENGTH]
+        assert [c.open_time for c in done.held] == [FIRST + 3 * LENGTH]
+
+    def test_an_answer_that_lags_behind_the_stream_makes_nothing_absent(self) -> None:
+        book = following()
+        book.arrived(candle(open_time=FIRST + 3 * LENGTH))
+        [gap] = book.gaps(now_ms=FIRST + 3 * LENGTH, grace_ms=0)
+        done = book.filled(gap, [candle(open_time=FIRST + LENGTH)])
+        assert ([c.open_time for c in done.fetched], done.held, done.absent) == ([FIRST + LENGTH], [], [])
+        [gap] = book.gaps(now_ms=FIRST + 3 * LENGTH, grace_ms=0)
+        done = book.filled(gap, [candle(open_time=FIRST + n * LENGTH) for n in (2, 3)])
+        assert [c.open_time for c in (*done.fetched, *done.held)] == [FIRST + 2 * LENGTH, FIRST + 3 * LENGTH]
 
     def test_an_empty_answer_invents_nothing(self) -> None:
         book = following()

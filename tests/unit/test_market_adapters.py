@@ -73,6 +73,9 @@ class Documented:
     others: tuple[bytes, ...]
     rows: Callable[[int], Any]
     instruments: Any
+    time: Any
+    leaving: bytes | None
+    refusal: bytes
 
 
 FILTERS = [
@@ -81,13 +84,41 @@ FILTERS = [
 ]
 SPOT = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT"}
 BINANCE = {"forming": {"x": False}, "fields": ("t", "o", "h", "l", "c", "v", "n", "q", "x", "i", "s")}
+SHUTDOWN = b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}'
+BINANCE_SAYS = {
+    "time": {"serverTime": START},
+    "leaving": SHUTDOWN,
+    "refusal": b'{"code":2,"msg":"Invalid request: unknown variant"}',
+}
+BYBIT_INSTRUMENT = {
+    "symbol": "BTCUSDT",
+    "baseCoin": "BTC",
+    "quoteCoin": "USDT",
+    "status": "Trading",
+    "priceFilter": {"tickSize": "0.10"},
+}
+BYBIT = {
+    "symbol": "BTCUSDT",
+    "frame": bybit_frame,
+    "forming": {"confirm": False},
+    "fields": ("start", "open", "high", "low", "close", "volume", "turnover", "confirm"),
+    "others": (
+        b'{"success":true,"ret_msg":"","conn_id":"x","req_id":"1","op":"subscribe"}',
+        b'{"success":true,"ret_msg":"pong","op":"ping"}',
+    ),
+    "rows": bybit_rows,
+    "time": {"retCode": 0, "result": {"timeSecond": str(START // 1000), "timeNano": str(START * 10**6)}, "time": START},
+    "leaving": None,
+    "refusal": b'{"success":false,"ret_msg":"error:handler not found","conn_id":"x","req_id":"1","op":"subscribe"}',
+}
 MARKETS = [
     Documented(
         market="binance",
         symbol="BTCUSDT",
         frame=binance_frame,
         **BINANCE,
-        others=(b'{"result":null,"id":1}', b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}'),
+        **BINANCE_SAYS,
+        others=(b'{"result":null,"id":1}', SHUTDOWN),
         rows=binance_rows,
         instruments={"symbols": [{**SPOT, "filters": [*FILTERS, {"filterType": "NOTIONAL", "minNotional": "5"}]}]},
     ),
@@ -96,6 +127,7 @@ MARKETS = [
         symbol="BTCUSDT",
         frame=binance_frame,
         **BINANCE,
+        **BINANCE_SAYS,
         others=(b'{"result":null,"id":1}', b'{"code":2,"msg":"Invalid request: unknown variant"}'),
         rows=binance_rows,
         instruments={
@@ -107,27 +139,24 @@ MARKETS = [
     ),
     Documented(
         market="bybit",
-        symbol="BTCUSDT",
-        frame=bybit_frame,
-        forming={"confirm": False},
-        fields=("start", "open", "high", "low", "close", "volume", "turnover", "confirm"),
-        others=(
-            b'{"success":true,"ret_msg":"","conn_id":"x","req_id":"1","op":"subscribe"}',
-            b'{"success":true,"ret_msg":"pong","op":"ping"}',
-        ),
-        rows=bybit_rows,
+        **BYBIT,
         instruments={
             "retCode": 0,
             "result": {
                 "list": [
-                    {
-                        "symbol": "BTCUSDT",
-                        "baseCoin": "BTC",
-                        "quoteCoin": "USDT",
-                        "status": "Trading",
-                        "priceFilter": {"tickSize": "0.10"},
-                        "lotSizeFilter": {"qtyStep": "0.001", "minOrderQty": "0.001", "minNotionalValue": "5"},
-                    }
+                    {**BYBIT_INSTRUMENT, "lotSizeFilter": {"qtyStep": "0.001", "minOrderQty": "0.001", "minNotionalValue": "5"}},
+                ]
+            },
+        },
+    ),
+    Documented(
+        market="bybit_spot",
+        **BYBIT,
+        instruments={
+            "retCode": 0,
+            "result": {
+                "list": [
+                    {**BYBIT_INSTRUMENT, "lotSizeFilter": {"basePrecision": "0.001", "minOrderQty": "0.001", "minOrderAmt": "5"}},
                 ]
             },
         },
@@ -144,6 +173,9 @@ MARKETS = [
             b'{"event":"error","code":"60018","msg":"wrong channel"}',
         ),
         rows=okx_rows,
+        time={"code": "0", "msg": "", "data": [{"ts": str(START)}]},
+        leaving=b'{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service upgrade.","connId":"a"}',
+        refusal=b'{"event":"error","code":"60018","msg":"wrong channel"}',
         instruments={
             "code": "0",
             "data": [
@@ -178,7 +210,7 @@ class TestAdapters:
         assert set(registry.ADAPTERS) == {documented.market for documented in MARKETS}
 
     def test_a_closing_frame_is_a_candle(self, documented: Documented, adapter) -> None:
-        assert adapter.may_close(documented.frame())
+        assert any(mark in documented.frame() for mark in adapter.marks)
         [found] = adapter.closed_candles(documented.frame())
         assert (found.market, found.symbol, found.interval, found.open_time) == (documented.market, documented.symbol, "1m", START)
         values = (found.open, found.high, found.low, found.close, found.volume, found.quote_volume)
@@ -186,12 +218,28 @@ class TestAdapters:
 
     def test_a_forming_frame_is_told_without_parsing(self, documented: Documented, adapter) -> None:
         forming = documented.frame(**documented.forming)
-        assert not adapter.may_close(forming)
+        assert not any(mark in forming for mark in adapter.marks)
         assert adapter.closed_candles(forming) == []
 
     def test_other_messages_are_no_candle(self, documented: Documented, adapter) -> None:
         for message in documented.others:
             assert adapter.closed_candles(message) == []
+
+    def test_notices_are_marked_and_told(self, documented: Documented, adapter) -> None:
+        for frame in filter(None, (documented.leaving, documented.refusal)):
+            assert any(mark in frame for mark in adapter.marks)
+            assert adapter.closed_candles(frame) == []
+            assert adapter.notice(frame).leaving == (frame == documented.leaving)
+        assert all(
+            adapter.notice(message) is None for message in documented.others if message not in (SHUTDOWN, documented.refusal, b"pong")
+        )
+
+    def test_the_time_is_read(self, documented: Documented, adapter) -> None:
+        assert adapter.time_call().path.startswith("/")
+        assert adapter.time_ms(documented.time) == START
+        for body in (None, {}, [], {"code": "0", "data": []}):
+            with pytest.raises(BadFrame):
+                adapter.time_ms(body)
 
     @pytest.mark.parametrize("value", ["NaN", "-1", "0", 1.5, "1e400", None, "9" * 50, "", [], {}])
     @pytest.mark.parametrize("place", [1, 2, 3, 4])

@@ -100,7 +100,7 @@ class TestRest:
 
 class TestClient:
     def test_control_messages_are_answered_as_documented(self) -> None:
-        client = Client(combined=False, streams=[])
+        client = Client(combined=False, streams=[], symbols=LISTINGS)
         assert client.control('{"method":"SUBSCRIBE","params":["btcusdt@kline_1m"],"id":1}') == {"result": None, "id": 1}
         assert client.control('{"method":"LIST_SUBSCRIPTIONS","id":3}') == {"result": ["btcusdt@kline_1m"], "id": 3}
         assert client.control('{"method":"UNSUBSCRIBE","params":["btcusdt@kline_1m"],"id":4}') == {"result": None, "id": 4}

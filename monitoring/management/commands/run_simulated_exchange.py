@@ -9,7 +9,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from monitoring import clock
+from monitoring.simulator.faults import FaultPlan
+from monitoring.simulator.half_open import HalfOpenProtocol
+from monitoring.simulator.market import Market, listings
 from monitoring.simulator.server import SimulatedExchange
+from monitoring.simulator.streams import UPDATE_MS
 
 
 class Command(BaseCommand):
@@ -19,9 +23,16 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8900)
         parser.add_argument("--seed", type=int, default=7, help="Prices depend on the seed, the symbol and the time only.")
+        parser.add_argument("--faults", type=int, metavar="SEED", help="Lose, delay, repeat and garble what it sends, by this seed.")
+        parser.add_argument("--more-symbols", type=int, default=0, metavar="N", help="List SIM0000USDT and so on besides.")
+        parser.add_argument("--update-ms", type=int, default=UPDATE_MS, help="App time between frames of a forming candle.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        app = SimulatedExchange(seed=options["seed"], clock_ms=clock.now_ms, speed=float(settings.CLOCK_SPEED))
+        market = Market(seed=options["seed"], listings=listings(more=options["more_symbols"]))
+        faults = None if options["faults"] is None else FaultPlan(seed=options["faults"])
+        app = SimulatedExchange(
+            market=market, clock_ms=clock.now_ms, speed=float(settings.CLOCK_SPEED), faults=faults, update_ms=options["update_ms"]
+        )
         self.stdout.write(f"simulated exchange on {options['host']}:{options['port']}, seed {options['seed']}, {settings.CLOCK_SPEED}x")
         uvicorn.run(
             app,
@@ -29,7 +40,7 @@ class Command(BaseCommand):
             port=options["port"],
             lifespan="off",
             log_level="warning",
-            ws="websockets-sansio",
+            ws=HalfOpenProtocol,
             ws_ping_interval=20.0,
             ws_ping_timeout=60.0,
             timeout_graceful_shutdown=2,
