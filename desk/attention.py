@@ -41,7 +41,8 @@ def _markets(speed: float) -> list[dict[str, Any]]:
             if offset is not None and abs(offset) - error > SKEW_MS * speed:
                 found.append(_item(market, f"the clock of {instance} is {abs(offset) / 1000 / speed:.1f} s off", tail="clock"))
             if troubled := numbers.get("troubled"):
-                more = f" and {len(troubled) - 1} more" if len(troubled) > 1 else ""
+                others = numbers.get("troubled_count", len(troubled)) - 1
+                more = f" and {others} more" if others else ""
                 found.append(_item(market, f"gaps can't be fetched: {troubled[0]}{more}", tail="REST"))
     return found
 

@@ -84,12 +84,16 @@ class Following:
         state.held[candle.open_time] = candle
         return self._release(state, candle.interval) if not state.fetching else []
 
-    def gaps(self, *, now_ms: int, grace_ms: int) -> list[Gap]:
-        """Gaps to fetch now; each stream has one fetch at a time, until `filled` or `failed` is called for it."""
-        found = []
-        for stream, state in self._streams.items():
-            if state.fetching or now_ms < state.not_before:
-                continue
+    def gaps(self, *, now_ms: int, grace_ms: int, most: int | None = None) -> list[Gap]:
+        """
+        Gaps to fetch now, at most so many; what is owed to somebody comes before the history of new streams.
+
+        Each stream has one fetch at a time, until `filled`, `failed` or `not_asked` is called for it.
+        """
+        found: list[Gap] = []
+        for stream, state in sorted(self._open(now_ms), key=lambda entry: entry[1].known is None):
+            if most is not None and len(found) >= most:
+                break
             length = intervals.length_ms(stream[1])
             end = intervals.newest_closed(at_ms=now_ms - grace_ms, interval=stream[1])
             if state.held:  # it is asked for as well: only an answer that has it can tell that one before it does not exist
@@ -143,9 +147,17 @@ class Following:
             state.fetching = False
             state.fruitless += 1
 
+    def not_asked(self, gap: Gap) -> None:
+        """The fetch was not begun, since the exchange wants to be left alone; no fault of this stream."""
+        if state := self._streams.get(gap.stream):
+            state.fetching, state.not_before = False, 0
+
     def troubled(self) -> list[Stream]:
         """Streams whose gaps REST has not been able to fill several times in a row."""
         return sorted(stream for stream, state in self._streams.items() if state.fruitless >= TROUBLED_AFTER)
+
+    def _open(self, now_ms: int) -> list[tuple[Stream, _State]]:
+        return [(stream, state) for stream, state in self._streams.items() if not state.fetching and now_ms >= state.not_before]
 
     def _start(self, state: _State, end: int, length: int) -> int:
         window_start = end - (indicators.WINDOW - 1) * length

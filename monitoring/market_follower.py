@@ -21,7 +21,7 @@ from django.conf import settings
 from monitoring import clock, gaps, intervals
 from monitoring.candles import CandleKey
 from monitoring.connections import Connections
-from monitoring.feed.contract import ClosedCandle, FeedError, RestDown, RestLimited
+from monitoring.feed.contract import ClosedCandle, FeedError, RestLimited, RestNotAsked
 from monitoring.feed.exchange_time import ExchangeTime, Quiet
 from monitoring.feed.rest import TIME_IS_GOOD_FOR_S, RestClient
 from monitoring.following import Filled, Following, Gap, Stream
@@ -30,7 +30,7 @@ from monitoring.gaps import FeedSeen, Reason
 logger = logging.getLogger(__name__)
 FETCHES_AT_ONCE = 4
 SHORTEST_GRACE_S, USUAL_GRACE_S = 1.0, 4.0  # real time a closing frame may take before REST is asked
-RETRY_S = 2.0
+TROUBLED_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class MarketFollower:
         self._following = Following()
         self._connections = Connections(market=market, on_close=self._on_close)
         self._arrived: queue.SimpleQueue[ClosedCandle] = queue.SimpleQueue()
-        self._fetched: queue.SimpleQueue[tuple[Gap, list[ClosedCandle] | None]] = queue.SimpleQueue()
+        self._fetched: queue.SimpleQueue[tuple[Gap, list[ClosedCandle] | FeedError]] = queue.SimpleQueue()
+        self._in_flight = 0
         self._pool = ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix=f"rest-{market}")
         self._clients = threading.local()
         self._measuring: Future[None] | None = None
@@ -87,7 +88,11 @@ class MarketFollower:
         ready = Ready()
         while not self._fetched.empty():
             gap, candles = self._fetched.get()
-            if candles is None:
+            self._in_flight -= 1
+            if isinstance(candles, RestNotAsked):
+                self._following.not_asked(gap)
+                continue
+            if isinstance(candles, FeedError):
                 self._following.failed(gap)
                 continue
             first = self._following.is_first(gap.stream)
@@ -109,19 +114,24 @@ class MarketFollower:
             self._measuring = self._pool.submit(self._measure_time)
         speed = float(settings.CLOCK_SPEED)
         grace_ms = int(max(SHORTEST_GRACE_S, USUAL_GRACE_S / speed) * speed * 1000)
-        for gap in self._following.gaps(now_ms=self._time.at(clock.now_ms()), grace_ms=grace_ms):
+        if (room := FETCHES_AT_ONCE - self._in_flight) <= 0:
+            return
+        for gap in self._following.gaps(now_ms=self._time.at(clock.now_ms()), grace_ms=grace_ms, most=room):
+            self._in_flight += 1
             self._pool.submit(self._fetch, gap).add_done_callback(_log_crash)
 
     def state(self) -> dict[str, object]:
         """What the heartbeat says of this market."""
         last_frame_at, offset = self._connections.last_frame_at(), self._time.offset
+        troubled = self._following.troubled()
         return {
             **self._connections.totals(),
             "streams": len(self._following),
             "replaced": self._connections.replaced,
             "gaps_filled": sum(self.filled.values()),
             "gaps": dict(self.filled),
-            "troubled": [f"{symbol} {interval}" for symbol, interval in self._following.troubled()],
+            "troubled": [f"{symbol} {interval}" for symbol, interval in troubled[:TROUBLED_SHOWN]],
+            "troubled_count": len(troubled),
             "last_frame_age_s": round(time.monotonic() - last_frame_at, 1) if last_frame_at else None,
             "offset_ms": offset.ms if offset else None,
             "offset_error_ms": offset.error_ms if offset else None,
@@ -190,22 +200,22 @@ class MarketFollower:
             self._client().measure_time()
         except FeedError as error:
             logger.warning("the time of %s could not be asked: %s", self.market, error)
-            self._quiet.keep(RETRY_S)
 
     def _fetch(self, gap: Gap) -> None:
         """On a thread of the pool: fetch a gap and hand it over, or hand over that it failed."""
         symbol, interval = gap.stream
-        fetched: list[ClosedCandle] | None = None
+        fetched: list[ClosedCandle] | FeedError = FeedError("it crashed")
         try:
             pages = self._client().candles(symbol=symbol, interval=interval, start=gap.start, end=gap.end)
             fetched = [candle for page in pages for candle in page]
+        except RestNotAsked as error:
+            fetched = error
         except RestLimited as error:
+            fetched = error
             logger.warning("%s asks for %.0f s of silence", self.market, error.retry_after_s)
-        except RestDown as error:
-            self._quiet.keep(RETRY_S)
+        except FeedError as error:  # or this stream's own trouble, such as a symbol that the exchange does not have
+            fetched = error
             logger.warning("%s %s: a gap could not be fetched: %s", symbol, interval, error)
-        except FeedError as error:  # this stream's own trouble, such as a symbol that the exchange does not have
-            logger.warning("%s %s: a gap was refused: %s", symbol, interval, error)
         finally:
             self._fetched.put((gap, fetched))
             self._rouse()

@@ -81,11 +81,8 @@ class BinanceSpot:
         for row in parsing.rows(body):
             if not isinstance(row, list) or len(row) < 11:
                 raise BadFrame("a kline row is not a list of 12")
-            candle = self._candle(symbol, interval, [*row[:6], row[7], row[8]])
-            # The newest row is of the candle that is still forming, and nothing in it says so.
-            if intervals.close_time(open_time=candle.open_time, interval=interval) <= now_ms:
-                found.append(candle)
-        return found
+            found.append(self._candle(symbol, interval, [*row[:6], row[7], row[8]]))
+        return parsing.final_rows(found, now_ms=now_ms)
 
     def time_call(self) -> RestCall:
         return RestCall(f"{self.rest_path}/time", {})

@@ -85,10 +85,8 @@ class BybitLinear:
         for row in _listed(body):
             if not isinstance(row, list) or len(row) < 7:
                 raise BadFrame("a kline row is not a list of 7")
-            candle = self._candle(symbol, interval, parsing.integer_text(row[0]), row[1:7])
-            if intervals.close_time(open_time=candle.open_time, interval=interval) <= now_ms:
-                found.append(candle)
-        return sorted(found, key=lambda candle: candle.open_time)
+            found.append(self._candle(symbol, interval, parsing.integer_text(row[0]), row[1:7]))
+        return parsing.final_rows(sorted(found, key=lambda candle: candle.open_time), now_ms=now_ms)
 
     def time_call(self) -> RestCall:
         return RestCall("/v5/market/time", {})

@@ -7,6 +7,7 @@ FeedError
   RestError
     RestRefused    the exchange understood and said no (unknown symbol, wrong interval)
     RestLimited    too many requests; `retry_after_s` says how long to be quiet
+      RestNotAsked the same, known before the call was made
     RestDown       no answer, or one that is the server's fault
 """
 
@@ -46,6 +47,10 @@ class RestLimited(RestError):
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RestNotAsked(RestLimited):
+    """The exchange has asked for silence before, and this call was not made."""
 
 
 class RestDown(RestError):

@@ -11,6 +11,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+
 
 @dataclass(frozen=True)
 class Offset:
@@ -54,13 +56,24 @@ class Quiet:
     """How long one market's REST API has to be left alone. Thread-safe."""
 
     def __init__(self) -> None:
-        self._until = 0.0
+        self._until, self._failures = 0.0, 0
         self._lock = threading.Lock()
 
     def keep(self, seconds: float) -> None:
         """Leave it alone for so long, or longer if that was asked before."""
         with self._lock:
             self._until = max(self._until, time.monotonic() + seconds)
+
+    def failed(self) -> None:
+        """The API did not answer: leave it alone for a moment, for longer each time in a row."""
+        with self._lock:
+            self._failures += 1
+            self._until = max(self._until, time.monotonic() + min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2**self._failures))
+
+    def succeeded(self) -> None:
+        """The API answered."""
+        with self._lock:
+            self._failures = 0
 
     @property
     def left_s(self) -> float:

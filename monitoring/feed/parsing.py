@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 
-from .contract import BadFrame
+from monitoring import intervals
+
+from .contract import BadFrame, ClosedCandle
 
 LONGEST_NUMBER = 40
 LONGEST_NAME = 64
+LONGEST_LAG_MS = 60_000
 
 
 def json_object(frame: bytes) -> dict[str, Any]:
@@ -53,6 +57,20 @@ def integer_text(value: Any) -> int:
     if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > LONGEST_NUMBER:
         raise BadFrame(f"a whole number as text is needed, was {str(value)[:LONGEST_NUMBER]!r}")
     return int(value)
+
+
+def final_rows(candles: Sequence[ClosedCandle], *, now_ms: int) -> list[ClosedCandle]:
+    """
+    Of rows oldest first, of which nothing says whether they are closed, those that surely are.
+
+    A row is final once the answer has its successor. The newest one may come from a server that lags behind the close,
+    and is believed only when that is long ago.
+    """
+    found = list(candles[:-1])
+    for newest in candles[-1:]:
+        if intervals.close_time(open_time=newest.open_time, interval=newest.interval) + LONGEST_LAG_MS <= now_ms:
+            found.append(newest)
+    return [c for c in found if intervals.close_time(open_time=c.open_time, interval=c.interval) <= now_ms]
 
 
 def name(value: Any) -> str:

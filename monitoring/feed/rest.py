@@ -12,7 +12,7 @@ import requests
 from monitoring import clock, intervals
 
 from . import registry
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, RestCall, RestDown, RestLimited, RestRefused
+from .contract import BadFrame, ClosedCandle, InstrumentInfo, RestCall, RestDown, RestLimited, RestNotAsked, RestRefused
 from .exchange_time import ExchangeTime, Quiet
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
@@ -56,7 +56,7 @@ class RestClient:
             self.measure_time()
         length, limit = intervals.length_ms(interval), self._adapter.limits.rows_per_call
         while start <= end:
-            rows = min(limit, (end - start) // length + 1)
+            rows = min(limit, (end - start) // length + 2)  # one more than asked for: its successor makes a row final
             # Before the question: a row may close while the answer, in which it is still open, is on its way.
             closed_by = self._time.surely_past(clock.now_ms())
             body = self._get(self._adapter.candles_call(symbol=symbol, interval=interval, start=start, limit=rows))
@@ -69,7 +69,7 @@ class RestClient:
 
     def _get(self, call: RestCall) -> Any:
         if (left := self._quiet.left_s) > 0:
-            raise RestLimited(f"{call.path}: not asked, to be left alone", retry_after_s=left)
+            raise RestNotAsked(f"{call.path}: not asked, to be left alone", retry_after_s=left)
         try:
             answer = self._session.get(
                 f"{self._base}{call.path}",
@@ -80,6 +80,7 @@ class RestClient:
             )
             content = _read(answer)
         except requests.RequestException as error:
+            self._quiet.failed()
             raise RestDown(f"{call.path}: {type(error).__name__}") from error
         if answer.status_code in (418, 429):
             wait = _retry_after(answer)
@@ -87,7 +88,9 @@ class RestClient:
             raise RestLimited(f"{call.path}: {answer.status_code}", retry_after_s=wait)
         self._spare_weight(answer)
         if answer.status_code >= 500 or answer.status_code == 403:  # 403 comes from the firewall in front, not from the exchange
+            self._quiet.failed()
             raise RestDown(f"{call.path}: {answer.status_code}")
+        self._quiet.succeeded()
         try:
             body = orjson.loads(content)
         except orjson.JSONDecodeError as error:

@@ -59,6 +59,7 @@ class RestFault:
 
 AS_IT_SHOULD = (Delivery(0),)
 LONGEST_DELAY_MS = 30_000
+LONGEST_LAG_MS = 50_000
 MUCH_LATER_MS = 65_000  # after the next minute's close: out of order
 
 
@@ -120,7 +121,7 @@ class FaultPlan:
             case "slow":
                 return RestFault(delay_s=chance.uniform(0.2, 2))
             case "lag":
-                return RestFault(lag_ms=chance.randrange(1_000, 70_000))
+                return RestFault(lag_ms=chance.randrange(1_000, LONGEST_LAG_MS))
         return None
 
     def _chance(self, *key: object) -> random.Random:

@@ -81,6 +81,22 @@ class TestFollowing:
         book.arrived(candle(open_time=FIRST + LENGTH))
         assert book.gaps(now_ms=FIRST + 2 * LENGTH, grace_ms=1000) == [], "the stream itself goes on"
 
+    def test_a_fetch_that_was_not_begun_costs_the_stream_nothing(self) -> None:
+        book, now = following(), FIRST + 2 * LENGTH
+        for _ in range(5):
+            [gap] = book.gaps(now_ms=now, grace_ms=0)
+            book.not_asked(gap)
+        assert book.troubled() == []
+
+    def test_what_is_owed_is_fetched_before_the_history_of_new_streams(self) -> None:
+        book = Following()
+        new, known = [(f"N{n}", "5m") for n in range(5)], [(f"O{n}", "5m") for n in range(3)]
+        book.want(dict.fromkeys([*new, *known], 0), known=dict.fromkeys(known, FIRST))
+        first = book.gaps(now_ms=FIRST + 2 * LENGTH, grace_ms=0, most=4)
+        assert sorted(gap.stream for gap in first[:3]) == known
+        assert first[3].stream in new
+        assert len(book.gaps(now_ms=FIRST + 2 * LENGTH, grace_ms=0, most=99)) == 4
+
     def test_a_new_stream_fetches_its_window_and_what_is_owed(self) -> None:
         book = following(known=None)
         [gap] = book.gaps(now_ms=FIRST, grace_ms=0)

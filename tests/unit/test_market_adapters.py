@@ -257,6 +257,12 @@ class TestAdapters:
         found = adapter.candles(documented.rows(3), symbol=documented.symbol, interval="1m", now_ms=now)
         assert [c.open_time for c in found] == [START, START + MINUTE]
 
+    def test_the_newest_row_of_a_server_that_lags_is_not_believed(self, documented: Documented, adapter) -> None:
+        rows = documented.rows(3)  # the third was still open when they were written; since then it has closed
+        just_closed = START + 3 * MINUTE + 5_000
+        found = adapter.candles(rows, symbol=documented.symbol, interval="1m", now_ms=just_closed)
+        assert [c.open_time for c in found] == [START, START + MINUTE]
+
     @pytest.mark.parametrize("body", [None, {}, [{}], [[1, 2]], [["x"] * 12], {"retCode": 0, "result": {"list": [[1]]}}, {"code": "0"}])
     def test_wrong_rows_are_refused(self, adapter, body: Any) -> None:
         with pytest.raises(BadFrame):
