@@ -157,28 +157,24 @@ class MarketFollower:
 
     def _explain(self, stream: Stream, done: Filled, ready: Ready, *, first: bool) -> None:
         """Say of each fetched candle why it did not come by the stream; connect again where nothing comes."""
-        now_ms = self._time.at(clock.now_ms())
-        seen = self._seen(stream, now_ms)
+        seen = self._seen(stream)
         newest = None
         for candle in done.fetched:
             newest = Reason.HISTORY if first else gaps.reason(candle, seen)
             ready.reasons[CandleKey(candle.market, candle.symbol, candle.interval, candle.open_time)] = newest
             self.filled[newest] += 1
         if newest is Reason.SILENT_FEED and (streams := self._connections.renew(stream)):
+            now_ms = self._time.at(clock.now_ms())
             silent_since = seen.last_data_ms or seen.live_since_ms or now_ms
             silent_s = (now_ms - silent_since) / 1000 / float(settings.CLOCK_SPEED)
             ready.silences.append(Silence(len(streams), " ".join(stream), silent_s))
 
-    def _seen(self, stream: Stream, now_ms: int) -> FeedSeen:
+    def _seen(self, stream: Stream) -> FeedSeen:
         state = self._connections.state_of(stream)
         if state is None:
             return FeedSeen(None, None)
-        return FeedSeen(self._moment(state.live_since, now_ms), self._moment(state.last_frame_at, now_ms))
-
-    @staticmethod
-    def _moment(real: float | None, now_ms: int) -> int | None:
-        """A moment of `time.monotonic` on the exchange's clock."""
-        return None if real is None else now_ms - int((time.monotonic() - real) * float(settings.CLOCK_SPEED) * 1000)
+        live_since, last_data = state.live_since_ms, state.last_data_ms
+        return FeedSeen(live_since and self._time.at(live_since), last_data and self._time.at(last_data))
 
     def _on_close(self, candle: ClosedCandle) -> None:
         self._arrived.put(candle)

@@ -11,11 +11,7 @@ What the exchange does follows from the seed and from the candle; run a seed aga
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,12 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from config import embedded_postgres
 from monitoring.simulator.faults import FaultPlan, Variant
 from monitoring.simulator.market import Market, listings
-from tests.support.processes import ROOT, free_port, wait_until
+from tests.support.processes import wait_until
+from tests.support.rig import Rig, cleaned_up
 
 MINUTE = 60_000
 LISTENERS = ("listener 1", "listener 2")
@@ -79,119 +73,57 @@ class Result:
 class Soak:
     """One run in a folder of its own."""
 
-    def __init__(self, *, closes: int, seed: int, symbols: int = 400, speed: int = 30, data: Path) -> None:
+    def __init__(self, *, closes: int, seed: int, data: Path, symbols: int = 400, speed: int = 30) -> None:
         self.symbols = [f"SIM{n:04}USDT" for n in range(symbols)]
-        self.seed, self.speed, self.data = seed, speed, data
+        self.seed = seed
         self.candles = -(-closes // symbols)
-        self.pgdata = embedded_postgres.data_directory(data)
         self._random = random.Random(seed)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        port = free_port()
-        clean = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MARKET", "CLOCK", "DJANGO", "DATABASE", "DESK"))
-        }
-        self._environment = clean | {
-            "DATA_DIR": str(data),
-            "CLOCK_SPEED": str(speed),
-            "CLOCK_EPOCH": str(int(time.time())),
-            "MARKET_WS_URL": f"ws://127.0.0.1:{port}",
-            "MARKET_REST_URL": f"http://127.0.0.1:{port}",
-            "QUEUE_WORKERS": "1",
-        }
-        simulated = ["run_simulated_exchange", "--port", str(port), "--seed", str(seed), "--faults", str(seed)]
-        self._commands = {
-            "exchange": [*simulated, "--more-symbols", str(symbols), "--update-ms", "20000"],
+        exchange = ["run_simulated_exchange", "--port", "{port}", "--seed", str(seed), "--faults", str(seed)]
+        commands = {
+            "exchange": [*exchange, "--more-symbols", str(symbols), "--update-ms", "20000"],
             **{name: ["run_candle_listener"] for name in LISTENERS},
             "workers": ["qcluster"],
         }
+        self.rig = Rig(data, speed=speed, commands=commands)
 
     def run(self) -> Result:
-        """Start everything, let it run through the closes, stop it and look."""
-        self._manage("migrate", "-v", "0")
-        prepare = [sys.executable, "-m", "tests.soak", "--prepare", str(len(self.symbols))]
-        subprocess.run(prepare, cwd=ROOT, env=self._environment, check=True)
+        """Start everything, let it run through the closes and look. Stopping is the caller's."""
+        self.rig.python("manage.py", "migrate", "-v", "0")
+        self.rig.python("-m", "tests.soak", "--prepare", str(len(self.symbols)))
         began = time.monotonic()
         kills: Counter[str] = Counter()
-        try:
-            for name in self._commands:
-                self._start(name)
-            first = wait_until(self._first_close, seconds=120, what="the first close")
-            last = first + (self.candles - 1) * MINUTE
-            self._trouble_until(last, kills)
-            wait_until(lambda: self._is_settled(first, last), seconds=120, what="the last closes to be accounted for")
-            return self._look(first, last, (time.monotonic() - began) / 60, kills)
-        finally:
-            self._stop()
+        self.rig.start()
+        first = wait_until(self._first_close, seconds=120, what="the first close")
+        last = first + (self.candles - 1) * MINUTE
+        self._trouble_until(last, kills)
+        wait_until(lambda: self._is_settled(first, last), seconds=120, what="the last closes to be accounted for")
+        return self._look(first, last, (time.monotonic() - began) / 60, kills)
 
     def _trouble_until(self, last: int, kills: Counter[str]) -> None:
         """Kill something every few seconds until the last close has happened."""
         next_kill = time.monotonic() + 3
         while (self._newest() or 0) < last:
-            self._keep_running()
+            self.rig.keep_running()
             if time.monotonic() >= next_kill:
                 victim = self._random.choice((*LISTENERS, *LISTENERS, *LISTENERS, "workers", "PostgreSQL"))
                 kills[victim] += 1
-                self._kill(victim)
+                self.rig.kill(victim)
                 next_kill = time.monotonic() + self._random.uniform(3, 12)
             time.sleep(0.2)
 
-    def _kill(self, victim: str) -> None:
-        if victim == "PostgreSQL":
-            pid_file = self.pgdata / "postmaster.pid"
-            if pid_file.exists():
-                os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGKILL)
-        else:
-            os.killpg(self._processes[victim].pid, signal.SIGKILL)
-
-    def _keep_running(self) -> None:
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                self._start(name)
-
-    def _start(self, name: str) -> None:
-        with (self.data / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "manage.py", *self._commands[name]]
-            self._processes[name] = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def _stop(self) -> None:
-        for name in (*LISTENERS, "workers", "exchange"):
-            if process := self._processes.get(name):
-                process.terminate()
-        for process in self._processes.values():
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        embedded_postgres.stop(self.pgdata)
-
-    def _manage(self, *arguments: str) -> None:
-        subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment, check=True)
-
-    def _ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Rows; none while the server is away."""
-        try:
-            sockets = str(embedded_postgres.socket_directory(self.pgdata))
-            with psycopg.connect(host=sockets, user="app", dbname="app", connect_timeout=3, autocommit=True) as connection:
-                return connection.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
-        except psycopg.OperationalError:
-            return []
-
     def _newest(self) -> int | None:
-        rows = self._ask("SELECT max(open_time) FROM candles")
+        rows = self.rig.ask("SELECT max(open_time) FROM candles")
         return rows[0][0] if rows else None
 
     def _first_close(self) -> int | None:
         """The first candle that every workflow is owed."""
-        rows = self._ask("SELECT (extract(epoch FROM max(started_at)) * 1000)::bigint FROM workflow_schedules HAVING count(*) > 0")
+        rows = self.rig.ask("SELECT (extract(epoch FROM max(started_at)) * 1000)::bigint FROM workflow_schedules HAVING count(*) > 0")
         first = rows[0][0] - rows[0][0] % MINUTE if rows else None
         return first if first and (self._newest() or 0) >= first else None
 
     def _is_settled(self, first: int, last: int) -> bool:
-        self._keep_running()
-        rows = self._ask(
+        self.rig.keep_running()
+        rows = self.rig.ask(
             "SELECT count(*), count(*) FILTER (WHERE status IN ('due', 'claimed')) FROM workflow_runs WHERE candle_time BETWEEN %s AND %s",
             first,
             last,
@@ -200,8 +132,8 @@ class Soak:
 
     def _look(self, first: int, last: int, minutes: float, kills: Counter[str]) -> Result:
         result = Result(self.seed, len(self.symbols) * self.candles, minutes, kills=kills)
-        candles = {(row[0], row[1]): row[2:] for row in self._ask(CANDLES, first, last)}
-        runs = {(row[0], row[1]): row[2:] for row in self._ask(RUNS, first, last)}
+        candles = {(row[0], row[1]): row[2:] for row in self.rig.ask(CANDLES, first, last)}
+        runs = {(row[0], row[1]): row[2:] for row in self.rig.ask(RUNS, first, last)}
         market, plan = Market(seed=self.seed, listings=listings(more=len(self.symbols))), FaultPlan(seed=self.seed)
         for symbol in self.symbols:
             truth = market.candles(symbol=symbol, start=first, length_ms=MINUTE, count=self.candles)
@@ -225,8 +157,8 @@ class Soak:
                 result.outcomes[f"{run[0]} {run[1]}".strip()] += 1
                 if run[3]:
                     result.fail("acted on unclosed", key)
-        [(twice,)] = self._ask(TWICE)
-        [(analyses,)] = self._ask(DECIDED, first, last)
+        [(twice,)] = self.rig.ask(TWICE)
+        [(analyses,)] = self.rig.ask(DECIDED, first, last)
         if twice:
             result.fail("acted on twice", f"{twice} closes")
         if analyses < result.outcomes["decided"]:
@@ -282,18 +214,11 @@ def main() -> None:
         return
     data = Path(tempfile.mkdtemp(prefix="soak-"))
     soak = Soak(closes=options.closes, seed=options.seed, symbols=options.symbols, speed=options.speed, data=data)
-    try:
+    with cleaned_up(soak.rig, keep=options.keep):
         result = soak.run()
-    finally:
-        if options.keep:
-            print(f"kept in {data} and {soak.pgdata}")
-        else:
-            shutil.rmtree(soak.pgdata.parent, ignore_errors=True)
-            shutil.rmtree(data, ignore_errors=True)
     print(result)
     sys.exit(bool(result.failures))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     main()

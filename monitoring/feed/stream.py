@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 
 import websocket
 
+from monitoring import clock
+
 from . import registry
 from .contract import BadFrame, ClosedCandle
 from .frames import BINARY, TEXT
@@ -52,7 +54,7 @@ class Attempts:
 @dataclass
 class StreamState:
     """
-    What a connection says of itself. Times are real, from `time.monotonic`.
+    What a connection says of itself. Times are real, from `time.monotonic`, save those in ms, which are the app clock's.
 
     `live_since`: everything wanted is subscribed to since then; None while it is not. `is_leaving`: the exchange said
     that it is about to cut it.
@@ -61,6 +63,8 @@ class StreamState:
     connected: bool = False
     connected_at: float | None = None
     live_since: float | None = None
+    live_since_ms: int | None = None
+    last_data_ms: int | None = None
     is_leaving: bool = False
     connects: int = 0
     frames: int = 0
@@ -126,7 +130,7 @@ class StreamConnection(threading.Thread):
             except (OSError, websocket.WebSocketException) as error:  # LinkLost and all that can go wrong in connecting
                 self._lost(error)
             finally:
-                self.state.connected, self.state.live_since = False, None
+                self.state.connected, self.state.live_since, self.state.live_since_ms = False, None, None
                 if self._link is not None:
                     self._link.close()
                 self._link = None
@@ -137,6 +141,7 @@ class StreamConnection(threading.Thread):
     def _follow(self, link: Link) -> None:
         state, now = self.state, time.monotonic()
         state.connected, state.is_leaving, state.connected_at, state.last_frame_at = True, False, now, now
+        state.last_data_ms = None
         state.connects += 1
         subscribed: frozenset[Stream] = frozenset()
         to_send: deque[str] = deque()
@@ -152,14 +157,14 @@ class StreamConnection(threading.Thread):
                 # One message a second is left for pongs, which the exchange counts as well.
                 may_send_at = now + 1 / max(1, self._adapter.limits.messages_per_second - 1)
             if not to_send and state.live_since is None:
-                state.live_since = now
+                state.live_since, state.live_since_ms = now, clock.now_ms()
             if self._adapter.keepalive and now - kept_alive_at >= self._adapter.keepalive_s:
                 link.send(self._adapter.keepalive)
                 kept_alive_at = now
             messages = link.read(timeout_s=max(0.0, may_send_at - now) if to_send else READ_TIMEOUT_S)
             if link.messages != seen:
                 seen = link.messages
-                state.frames, state.last_frame_at = frames_before + seen, time.monotonic()
+                state.frames, state.last_frame_at, state.last_data_ms = frames_before + seen, time.monotonic(), clock.now_ms()
             for message in messages:
                 if message.opcode in (TEXT, BINARY):
                     self._hand_over(message.payload)

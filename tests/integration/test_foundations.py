@@ -1,33 +1,22 @@
-"""What holds the rest: tables, defaults, jobs, settings, the installation, and the simulated exchange under a real client."""
+"""What holds the rest: tables, defaults, jobs, settings, the installation."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import pydoc
 import re
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import ccxt
 import pytest
-import uvicorn
-import websocket
 from django.core.management import call_command
 from django.db import IntegrityError, connection
 
 from monitoring import clock as app_clock
 from monitoring import installation, intervals, jobs
 from monitoring.models import Installation, Trader, WorkflowSchedule
-from monitoring.simulator.market import Market
-from monitoring.simulator.server import SimulatedExchange
 from positions.models import ManagementEffectiveness, MonitoringEffectiveness
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import make_schedule, make_trader
@@ -197,101 +186,3 @@ class TestEffectiveness:
         managed = ManagementEffectiveness.objects.get(trader=desk.trader)
         assert (managed.avg_decisions_per_trade, managed.managed_win_rate) == (1, 1)
         assert managed.profit_retention_ratio == 1
-
-
-@dataclass
-class Exchange:
-    """The simulated exchange on a real port, on a clock that the test moves."""
-
-    url: str
-    ms: int
-
-    @property
-    def stream(self) -> str:
-        return self.url.replace("http", "ws")
-
-
-@pytest.fixture
-def exchange():
-    running = Exchange("", START_MS + 90_000)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = SimulatedExchange(market=Market(seed=7), clock_ms=lambda: running.ms, speed=10.0)
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, lifespan="off", log_level="error", ws="websockets-sansio", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    running.url = f"http://127.0.0.1:{port}"
-    yield running
-    server.should_exit = True
-    thread.join()
-
-
-def test_the_real_ccxt_client_works_against_the_simulated_exchange(exchange: Exchange) -> None:
-    client = ccxt.binance({"options": {"fetchCurrencies": False, "fetchMargins": False, "fetchMarkets": {"types": ["spot"]}}})
-    client.urls["api"] = {
-        name: url.replace("https://api.binance.com", exchange.url) for name, url in client.urls["api"].items() if isinstance(url, str)
-    }
-    markets = client.load_markets()
-    assert len(markets) >= 20
-    assert markets["BTC/USDT"]["precision"]["price"] == 0.01
-    rows = client.fetch_ohlcv("BTC/USDT", "5m", limit=3)
-    assert [row[0] for row in rows] == [START_MS - 600_000, START_MS - 300_000, START_MS], "the open candle included"
-    assert client.fetch_time() == START_MS + 90_000
-    client.session.close()
-
-
-def until_closed(socket: websocket.WebSocket) -> dict:
-    """The first closing frame, whatever comes before it."""
-    return until(socket, lambda data: data.get("e") == "kline" and data["k"]["x"])
-
-
-def until(socket: websocket.WebSocket, wanted: Callable[[dict], bool]) -> dict:
-    """The first of many messages that is wanted."""
-    for _ in range(500):
-        message = json.loads(socket.recv())
-        if wanted(message.get("data") or message):
-            return message
-    raise AssertionError("500 messages, and none was it")
-
-
-class TestStreams:
-    def test_a_raw_stream_sends_forming_frames_and_each_close_once(self, exchange: Exchange) -> None:
-        socket = websocket.create_connection(f"{exchange.stream}/ws/btcusdt@kline_1m", timeout=10)
-        first = json.loads(socket.recv())
-        assert (first["s"], first["k"]["x"], first["k"]["t"]) == ("BTCUSDT", False, START_MS + 60_000)
-        exchange.ms += 60_000
-        closing = until_closed(socket)
-        assert closing["k"]["t"] == START_MS + 60_000
-        exchange.ms += 60_000
-        assert until_closed(socket)["k"]["t"] == START_MS + 120_000
-        socket.shutdown()
-
-    def test_a_combined_stream_follows_its_subscriptions(self, exchange: Exchange) -> None:
-        socket = websocket.create_connection(f"{exchange.stream}/stream?streams=ethusdt@kline_5m", timeout=10)
-        assert json.loads(socket.recv())["stream"] == "ethusdt@kline_5m"
-        socket.send('{"method":"SUBSCRIBE","params":["solusdt@kline_1m"],"id":7}')
-        until(socket, lambda data: data == {"result": None, "id": 7})
-        until(socket, lambda data: data.get("s") == "SOLUSDT")  # from its first frame on it is followed
-        exchange.ms += 60_000
-        closing = until_closed(socket)
-        assert (closing["stream"], closing["data"]["s"]) == ("solusdt@kline_1m", "SOLUSDT")
-        socket.ping("are you there")
-        socket.shutdown()
-
-    def test_too_many_messages_are_cut_off(self, exchange: Exchange) -> None:
-        socket = websocket.create_connection(f"{exchange.stream}/ws", timeout=10)
-        for number in range(30):
-            try:
-                socket.send(f'{{"method":"LIST_SUBSCRIPTIONS","id":{number}}}')
-            except OSError:
-                break
-        with pytest.raises((websocket.WebSocketConnectionClosedException, OSError)):
-            while socket.recv():
-                pass
-            raise websocket.WebSocketConnectionClosedException("closed by the exchange")
-        socket.shutdown()
