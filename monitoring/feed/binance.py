@@ -36,7 +36,7 @@ class BinanceSpot:
         weight_header="X-MBX-USED-WEIGHT-1M",
         weight_per_minute=6000,
     )
-    marks: tuple[bytes, ...] = (b'"x":true', b"serverShutdown", b'"code":')
+    marks: tuple[bytes, ...] = (b'"x":true',)
     keepalive: str | None = None
     keepalive_s = 0.0
     stream_path, rest_path = "/stream", "/api/v3"

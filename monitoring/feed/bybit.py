@@ -30,7 +30,7 @@ class BybitLinear:
     limits = Limits(
         streams_per_connection=500, messages_per_second=5, streams_per_message=100, rows_per_call=1000, connects=500, connects_within_s=300
     )
-    marks: tuple[bytes, ...] = (b'"confirm":true', b'"success":false')
+    marks: tuple[bytes, ...] = (b'"confirm":true',)
     keepalive: str | None = '{"op":"ping"}'
     keepalive_s = 18.0
     lot_step = "qtyStep"

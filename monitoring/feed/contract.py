@@ -142,7 +142,8 @@ class Adapter(Protocol):
     market: str
     limits: Limits
     marks: tuple[bytes, ...]
-    """Byte patterns one of which every message bears that holds a closed candle or a notice; the others are never looked at."""
+    """Byte patterns one of which every message with a closed candle bears, or a notice of 126 bytes or more; others of that length
+    are never looked at."""
     keepalive: str | None
     """What the client has to send every `keepalive_s` by itself; None where answering pings is enough."""
     keepalive_s: float

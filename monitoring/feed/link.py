@@ -22,8 +22,7 @@ import websocket
 
 from .frames import CLOSE, PING, FrameReader, Message, ProtocolError
 
-READ_SIZE = 65_536
-MOST_READS = 256  # in a row, so that a link which never runs dry does not keep its thread
+MOST_AT_ONCE = 65_536  # bytes; more would leave the processor's cache, and be given back to the system each time
 GATHER_S = 0.01  # a busy link is read in gulps: a wake-up for every message would cost more than the message
 
 
@@ -98,7 +97,7 @@ class Link:
         began = time.monotonic()
         data = self._drain(timeout_s)
         now = time.monotonic()
-        self._is_busy = bool(data) and now - began < GATHER_S
+        self._is_busy = 0 < len(data) < MOST_AT_ONCE and now - began < GATHER_S
         if data:
             self._heard_at, self._pinged_at = now, None
         try:
@@ -129,20 +128,22 @@ class Link:
         except (OSError, ValueError) as error:  # another thread closed it
             raise LinkLost("closed") from error
         chunks: list[bytes] = []
+        size = 0
         try:
-            while len(chunks) < MOST_READS:
-                chunk = self._socket.recv(READ_SIZE)
+            while size < MOST_AT_ONCE:
+                chunk = self._socket.recv(MOST_AT_ONCE)
                 if not chunk:
                     if chunks:
                         break  # what came before the end is taken first; the next read finds the end
                     raise LinkLost("the exchange ended the connection")
                 chunks.append(chunk)
+                size += len(chunk)
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except OSError as error:
             if not chunks:
                 raise LinkLost(f"reading failed: {error!r}") from error
-        return b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _answer(self, messages: Sequence[Message]) -> None:
         for message in messages:

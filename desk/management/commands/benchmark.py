@@ -1,4 +1,4 @@
-"""`manage.py benchmark closes`: measured ratios, always beside something else in the same run."""
+"""`manage.py benchmark`: measured ratios, always beside something else in the same run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from desk.benchmarks import closes
+from desk.benchmarks import closes, listener
 
 DATABASE = "benchmark_app"
 
@@ -20,10 +20,13 @@ class Command(BaseCommand):
     help = "Measure, on a database of its own that is dropped afterwards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["closes"])
+        parser.add_argument("what", choices=["closes", "listener"])
         parser.add_argument("--workflows", type=int, nargs="+", default=[100, 1000])
         parser.add_argument("--latency", type=float, default=0.25, help="Seconds until the stub model answers.")
         parser.add_argument("--workers", type=int, default=4)
+        parser.add_argument("--rounds", type=int, default=3, help="Of the listener's measurements.")
+        parser.add_argument("--seconds", type=float, default=4, help="Of each of them.")
+        parser.add_argument("--peers", action="store_true", help="Install other clients under var/peers and measure them as well.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.DATABASE_URL:
@@ -31,22 +34,47 @@ class Command(BaseCommand):
         connection.settings_dict["TEST"]["NAME"] = DATABASE
         connection.creation.create_test_db(verbosity=0, autoclobber=True)
         try:
-            self._closes(options)
+            getattr(self, f"_{options['what']}")(options)
         finally:
             connection.creation.destroy_test_db("app", verbosity=0)
 
     def _closes(self, options: dict[str, Any]) -> None:
-        url = f"postgresql://app@/{DATABASE}?host={quote(str(settings.DATABASES['default']['HOST']), safe='')}"
-        memory = psutil.virtual_memory().total / 2**30
-        self.stdout.write(
-            f"{platform.machine()}, {psutil.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()};"
-            f" {options['workers']} workers, model latency {options['latency']} s, warm runs"
-        )
+        self.stdout.write(f"{_machine()}; {options['workers']} workers, model latency {options['latency']} s, warm runs")
         self.stdout.write("| workflows | analyst | way | record to last decision, s | workers' CPU, s | PostgreSQL CPU, s | times ours |")
         self.stdout.write("|---|---|---|---|---|---|---|")
         ours = 0.0
-        for t in closes.run(counts=options["workflows"], latency_s=options["latency"], workers=options["workers"], database_url=url):
+        for t in closes.run(
+            counts=options["workflows"], latency_s=options["latency"], workers=options["workers"], database_url=_database_url()
+        ):
             ours = t.wall_s if t.way == "ours" else ours
             figures = f"{t.wall_s:.2f} | {t.workers_cpu_s:.2f} | {t.postgres_cpu_s:.2f} | {t.wall_s / ours:.1f}"
             self.stdout.write(f"| {t.workflows} | {t.analyst} | {t.way} | {figures} |")
             self.stdout.flush()
+
+    def _listener(self, options: dict[str, Any]) -> None:
+        peers = listener.install_peers(into=settings.DATA_DIR / "peers") if options["peers"] else None
+        self.stdout.write(f"{_machine()}; {options['rounds']} rounds of {options['seconds']:.0f} s each, median (lowest to highest)")
+        for rate, title in ((listener.RATE, f"{listener.RATE} messages a second"), (0, "as fast as it goes")):
+            self.stdout.write(
+                f"\n{title}, over TLS:\n\n| client | CPU per message, µs | share of a core at {listener.RATE} a second | times bare |"
+            )
+            self.stdout.write("|---|---|---|---|")
+            found = listener.costs(rate=rate, rounds=options["rounds"], seconds=options["seconds"], peers=peers)
+            bare = next(cost.median for cost in found if cost.client == "bare")
+            for cost in found:
+                spread = f"{cost.median:.2f} ({min(cost.us):.2f} to {max(cost.us):.2f})"
+                self.stdout.write(f"| {cost.client} | {spread} | {cost.median * listener.RATE / 1e4:.1f} % | {cost.median / bare:.2f} |")
+        late = sorted(listener.close_to_row(symbols=400, closes=6, database_url=_database_url()))
+        shares = ", ".join(f"p{share} {late[int(len(late) * share / 100) - 1]:.0f} ms" for share in (50, 95, 99, 100))
+        self.stdout.write(
+            f"\nfrom the close to its committed row in the ledger, 400 symbols that close at once, {len(late)} rows: {shares}"
+        )
+
+
+def _database_url() -> str:
+    return f"postgresql://app@/{DATABASE}?host={quote(str(settings.DATABASES['default']['HOST']), safe='')}"
+
+
+def _machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{platform.machine()}, {psutil.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
