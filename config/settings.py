@@ -134,6 +134,9 @@ MARKET_ADDRESSES = {
 MARKET = env.choice("MARKET", default="binance", allowed=MARKET_ADDRESSES)
 
 
+CATALOGS = {"polymarket": "https://gamma-api.polymarket.com"}  # where instruments are listed, when that is elsewhere
+
+
 def _addresses() -> dict[str, dict[str, str]]:
     found = {}
     for market, (ws, rest) in MARKET_ADDRESSES.items():
@@ -142,6 +145,8 @@ def _addresses() -> dict[str, dict[str, str]]:
             "ws": env.url(f"{prefix}_WS_URL", default=ws, schemes={"ws", "wss"}),
             "rest": env.url(f"{prefix}_REST_URL", default=rest, schemes={"http", "https"}),
         }
+        if market in CATALOGS:
+            found[market]["catalog"] = env.url(f"{prefix}_CATALOG_URL", default=CATALOGS[market], schemes={"http", "https"})
     return found
 
 

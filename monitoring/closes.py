@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from monitoring import events, jobs
 from monitoring.candles import CandleKey
 from monitoring.events import NewEvent
+from monitoring.feed import registry
 from monitoring.feed.contract import ClosedCandle
 from monitoring.models import Candle
 
@@ -72,10 +73,11 @@ owed AS (
      WHERE open_time + interval_ms(interval) > to_ms(started_at)
 )
 INSERT INTO workflow_runs (schedule_id, candle_time, status, reason, gap, finished_at, created_at)
-SELECT o.id, o.open_time, CASE WHEN reason = '' THEN 'due' ELSE 'skipped' END, reason, coalesce(c.gap, ''),
+SELECT o.id, o.open_time, CASE WHEN reason = '' THEN 'due' ELSE 'skipped' END, reason,
+       coalesce((SELECT c.gap FROM candles c WHERE c.market = o.market AND c.symbol = o.symbol
+                    AND c.interval = o.interval AND c.open_time = o.open_time), ''),
        CASE WHEN reason <> '' THEN %(now)s::timestamptz END, %(now)s
-  FROM owed o LEFT JOIN candles c USING (market, symbol, interval, open_time)
- ORDER BY o.id, o.open_time
+  FROM owed o ORDER BY o.id, o.open_time
 ON CONFLICT (schedule_id, candle_time) DO NOTHING
 """
 
@@ -217,8 +219,10 @@ def _insert(
         cursor.execute(INSERT_CANDLES, [now, *columns, [source.value for _, source in both], why])
         fresh = [CandleKey(*row) for row in cursor.fetchall()]
         revised = []
-        if len(fresh) < len(both):
-            cursor.execute(REVISED, columns[:9])
+        # Candles that we build ourselves differ a little between two listeners; that is no revision.
+        sent = [candle for candle, _ in both if registry.adapter(candle.market).sends_candles]
+        if len(fresh) < len(both) and sent:
+            cursor.execute(REVISED, [[getattr(candle, name) for candle in sent] for name in names[:9]])
             revised = cursor.fetchall()
     events.record_many((_revision(*row) for row in revised), now=now)
     return fresh

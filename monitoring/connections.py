@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from monitoring.feed import registry
-from monitoring.feed.contract import ClosedCandle
+from monitoring.feed.contract import ClosedCandle, Stream, Tick
 from monitoring.feed.link import Patience
 from monitoring.feed.stream import Attempts, StreamConnection, StreamState
 
 logger = logging.getLogger(__name__)
-Stream = tuple[str, str]  # symbol, interval
 LIFETIME_SHARE = 0.9, 0.97  # of the exchange's limit, by chance, so that not all connections end at once
 RENEW_EVERY_S = 5.0
 OVERLAP_S = 1.0  # both listen for so long after the successor has subscribed
@@ -46,13 +45,14 @@ class Connections:
         *,
         market: str,
         on_close: Callable[[ClosedCandle], None],
+        on_tick: Callable[[Tick], None] | None = None,
         patience: Patience | None = None,
         lifetime_s: float | None = None,
     ) -> None:
         """:param lifetime_s: when the exchange cuts a connection, if other than its adapter says"""
         limits = registry.adapter(market).limits
         self.replaced = 0
-        self._market, self._on_close, self._patience = market, on_close, patience
+        self._market, self._on_close, self._on_tick, self._patience = market, on_close, on_tick, patience
         self._size = limits.streams_per_connection
         self._lifetime_s = lifetime_s or limits.lifetime_s
         self._attempts = Attempts(most=limits.connects, within_s=limits.connects_within_s)
@@ -139,7 +139,9 @@ class Connections:
         return place
 
     def _connection(self) -> StreamConnection:
-        return StreamConnection(market=self._market, on_close=self._on_close, attempts=self._attempts, patience=self._patience)
+        return StreamConnection(
+            market=self._market, on_close=self._on_close, on_tick=self._on_tick, attempts=self._attempts, patience=self._patience
+        )
 
     def _end(self, connection: StreamConnection) -> None:
         connection.stop()

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monitoring import indicators, intervals
-from monitoring.feed.contract import ClosedCandle
-
-Stream = tuple[str, str]  # symbol, interval
+from monitoring.feed.contract import ClosedCandle, Stream
 
 LONGEST_WAIT = 6  # doublings of the grace between fruitless fetches
 TROUBLED_AFTER = 3

@@ -21,7 +21,9 @@ from django.conf import settings
 from monitoring import clock, gaps, intervals
 from monitoring.candles import CandleKey
 from monitoring.connections import Connections
-from monitoring.feed.contract import ClosedCandle, FeedError, RestLimited, RestNotAsked
+from monitoring.feed import registry
+from monitoring.feed.building import CandleBuilder
+from monitoring.feed.contract import ClosedCandle, FeedError, RestLimited, RestNotAsked, Tick
 from monitoring.feed.exchange_time import ExchangeTime, Quiet
 from monitoring.feed.rest import TIME_IS_GOOD_FOR_S, RestClient
 from monitoring.following import Filled, Following, Gap, Stream
@@ -61,7 +63,11 @@ class MarketFollower:
         self.filled: Counter[str] = Counter()
         self._time, self._quiet = ExchangeTime(), Quiet()
         self._following = Following()
-        self._connections = Connections(market=market, on_close=self._on_close)
+        sends_candles = registry.adapter(market).sends_candles
+        self._builder = None if sends_candles else CandleBuilder(market=market)
+        self._ticks: queue.SimpleQueue[Tick] = queue.SimpleQueue()
+        self._connections = Connections(market=market, on_close=self._on_close, on_tick=None if sends_candles else self._ticks.put)
+        self._losses = 0
         self._arrived: queue.SimpleQueue[ClosedCandle] = queue.SimpleQueue()
         self._fetched: queue.SimpleQueue[tuple[Gap, list[ClosedCandle] | FeedError]] = queue.SimpleQueue()
         self._in_flight = 0
@@ -82,6 +88,8 @@ class MarketFollower:
         """Follow exactly these streams from now on."""
         self._following.want(wanted, known=known)
         self._connections.want(wanted)
+        if self._builder:
+            self._builder.want(wanted)
 
     def collect(self) -> Ready:
         """Everything that may be recorded now."""
@@ -101,9 +109,26 @@ class MarketFollower:
             ready.fetched.extend(done.fetched)
             ready.streamed.extend(done.held)
             ready.absent.extend((gap.stream, open_time) for open_time in done.absent)
+        if self._builder:
+            self._build(self._builder)
         while not self._arrived.empty():
             ready.streamed.extend(self._following.arrived(self._arrived.get()))
         return ready
+
+    def _build(self, builder: CandleBuilder) -> None:
+        """Candles of a venue that sends none, closed by its clock before a gap would be seen."""
+        if (losses := self._connections.totals()["reconnects"]) != self._losses:
+            self._losses = losses
+            builder.forget()
+        while not self._ticks.empty():
+            builder.take(self._ticks.get())
+        for candle in builder.due(now_ms=self._time.at(clock.now_ms()), grace_ms=self._grace_ms() // 2):
+            self._arrived.put(candle)
+
+    def _grace_ms(self) -> int:
+        """App time that a closing frame may take before REST is asked."""
+        speed = float(settings.CLOCK_SPEED)
+        return int(max(SHORTEST_GRACE_S, USUAL_GRACE_S / speed) * speed * 1000)
 
     def maintain(self) -> None:
         """Keep the connections in order, and have the gaps fetched that are open now."""
@@ -112,11 +137,9 @@ class MarketFollower:
             return
         if self._time.is_older_than(TIME_IS_GOOD_FOR_S / 2) and (self._measuring is None or self._measuring.done()):
             self._measuring = self._pool.submit(self._measure_time)
-        speed = float(settings.CLOCK_SPEED)
-        grace_ms = int(max(SHORTEST_GRACE_S, USUAL_GRACE_S / speed) * speed * 1000)
         if (room := FETCHES_AT_ONCE - self._in_flight) <= 0:
             return
-        for gap in self._following.gaps(now_ms=self._time.at(clock.now_ms()), grace_ms=grace_ms, most=room):
+        for gap in self._following.gaps(now_ms=self._time.at(clock.now_ms()), grace_ms=self._grace_ms(), most=room):
             self._in_flight += 1
             self._pool.submit(self._fetch, gap).add_done_callback(_log_crash)
 

@@ -5,6 +5,7 @@ and how soon after a close the ledger's rows are there for everybody.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import shutil
@@ -18,10 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from django.conf import settings
 from django.db import connection
 
 from monitoring import clock
+from monitoring.connections import Connections
+from monitoring.feed.contract import ClosedCandle
 from monitoring.models import Signal, Trader, User, WorkflowSchedule
 
 HERE = Path(__file__).parent
@@ -91,6 +95,33 @@ def _stream(rate: int) -> Iterator[tuple[str, str]]:
         shutil.rmtree(folder)
 
 
+def churn(*, minutes: float) -> Iterator[tuple[float, float, int, int]]:
+    """
+    Follow a stream while its symbols change every second and its connection is made anew every few.
+
+    Yields now and then: minutes so far, memory in MiB, messages received, connections made again.
+    """
+    names = [f"S{n:03}USDT" for n in range(100)]
+    closes: collections.deque[ClosedCandle] = collections.deque(maxlen=1)
+    with _stream(RATE) as (address, certificate):
+        os.environ["SSL_CERT_FILE"] = certificate
+        settings.MARKETS = {**settings.MARKETS, "binance": {"ws": address, "rest": "http://127.0.0.1:1"}}
+        connections = Connections(market="binance", on_close=closes.append)
+        began, step = time.monotonic(), 0
+        while (passed := (time.monotonic() - began) / 60) < minutes:
+            wanted = [(name, "1m") for place, name in enumerate(names) if (place + step) % 3]
+            connections.want(wanted)
+            connections.maintain()
+            if step % 5 == 4:
+                connections.renew(wanted[0])
+            if step % 60 == 30:
+                totals = connections.totals()
+                yield passed, psutil.Process().memory_info().rss / 2**20, totals["frames"], totals["reconnects"]
+            step += 1
+            time.sleep(1)
+        connections.close()
+
+
 def close_to_row(*, symbols: int, closes: int, database_url: str) -> list[float]:
     """
     For every ledger row of some closes, ms from the close until the row was there for another connection to see.
@@ -98,7 +129,7 @@ def close_to_row(*, symbols: int, closes: int, database_url: str) -> list[float]
     A real listener and a simulated exchange, which closes all symbols at the same moment.
     """
     names = [f"SIM{n:04}USDT" for n in range(symbols)]
-    port, epoch = _free_port(), int(time.time())
+    port, epoch = _free_port(), int(clock.now().timestamp())
     _prepare(names)
     address = f"127.0.0.1:{port}"
     environment = {**os.environ, "DATABASE_URL": database_url, "CLOCK_SPEED": str(SPEED), "CLOCK_EPOCH": str(epoch), "LOG_LEVEL": "WARNING"}

@@ -18,10 +18,10 @@ from typing import Any
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
+from .contract import BadFrame, CandleVenue, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 
-class BinanceSpot:
+class BinanceSpot(CandleVenue):
     """The spot market, followed on one combined stream per connection."""
 
     market = "binance"

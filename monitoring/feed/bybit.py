@@ -17,13 +17,13 @@ from typing import Any
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
+from .contract import BadFrame, CandleVenue, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 CODES = {"1d": "D", **{name: str(ms // intervals.MINUTE_MS) for name, ms in intervals.LENGTH_MS.items() if name not in ("1d", "8h")}}
 NAMES = {code: name for name, code in CODES.items()}
 
 
-class BybitLinear:
+class BybitLinear(CandleVenue):
     """USDT perpetuals."""
 
     market, category = "bybit", "linear"

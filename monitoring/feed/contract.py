@@ -13,12 +13,14 @@ FeedError
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
 from monitoring import intervals
+
+Stream = tuple[str, str]  # symbol, interval
 
 
 class FeedError(Exception):
@@ -87,6 +89,29 @@ class ClosedCandle:
 
 
 @dataclass(frozen=True)
+class Quote:
+    """The best bid and ask of a symbol at a moment in ms; None where a side is empty."""
+
+    symbol: str
+    at_ms: int
+    bid: Decimal | None
+    ask: Decimal | None
+
+
+@dataclass(frozen=True)
+class Trade:
+    """A trade at a moment in ms; size in base."""
+
+    symbol: str
+    at_ms: int
+    price: Decimal
+    size: Decimal
+
+
+Tick = Quote | Trade
+
+
+@dataclass(frozen=True)
 class InstrumentInfo:
     """A symbol and the filters its orders must pass."""
 
@@ -130,16 +155,19 @@ class Notice:
 
 @dataclass(frozen=True)
 class RestCall:
-    """A GET relative to the market's REST address."""
+    """A GET relative to an address of the market: that of its REST API, or of its catalog of instruments."""
 
     path: str
     query: Mapping[str, str | int]
+    api: str = "rest"
 
 
 class Adapter(Protocol):
     """One market's wire format. Adding a market is one module with these and a line in the registry."""
 
     market: str
+    sends_candles: bool
+    """Whether closed candles come by the stream; else they are built from its `ticks`."""
     limits: Limits
     marks: tuple[bytes, ...]
     """Byte patterns one of which every message with a closed candle bears, or a notice of 126 bytes or more; others of that length
@@ -147,15 +175,22 @@ class Adapter(Protocol):
     keepalive: str | None
     """What the client has to send every `keepalive_s` by itself; None where answering pings is enough."""
     keepalive_s: float
+    time_resolution_ms: int
 
     def stream_url(self, base: str) -> str:
         """The address to connect to, given the market's stream base address."""
 
-    def subscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
-        """The message that subscribes to closes of (symbol, interval) pairs."""
+    def channels(self, streams: Iterable[Stream]) -> frozenset[Stream]:
+        """What has to be subscribed to for these streams; where one channel serves all intervals, its interval is empty."""
 
-    def unsubscribe(self, streams: Sequence[tuple[str, str]], *, request_id: int) -> str:
+    def subscribe(self, streams: Sequence[Stream], *, request_id: int) -> str:
+        """The message that subscribes to channels; `request_id` counts from 1 on each connection."""
+
+    def unsubscribe(self, streams: Sequence[Stream], *, request_id: int) -> str:
         """The message that ends them."""
+
+    def ticks(self, frame: bytes) -> list[Tick]:
+        """The quotes and trades of a frame, of a venue that sends no candles. :raises BadFrame: if it is not as documented"""
 
     def closed_candles(self, frame: bytes) -> list[ClosedCandle]:
         """The closed candles of a frame; none of anything else the exchange sends. :raises BadFrame: if it is neither"""
@@ -180,3 +215,18 @@ class Adapter(Protocol):
 
     def instruments(self, body: Any) -> list[InstrumentInfo]:
         """The symbols of such an answer."""
+
+
+class CandleVenue:
+    """What adapters of venues that send closed candles have in common."""
+
+    sends_candles = True
+    time_resolution_ms = 1
+
+    def channels(self, streams: Iterable[Stream]) -> frozenset[Stream]:
+        """Each stream is a channel of its own."""
+        return frozenset(streams)
+
+    def ticks(self, frame: bytes) -> list[Tick]:
+        """None: candles are not built here."""
+        return []

@@ -38,10 +38,10 @@ class ExchangeTime:
         """Whether it has to be measured again."""
         return self._offset is None or time.monotonic() - self._offset.at > seconds
 
-    def measured(self, *, exchange_ms: int, asked_ms: int, answered_ms: int) -> None:
-        """Take in the exchange's time and our own before the question and after the answer."""
+    def measured(self, *, exchange_ms: int, asked_ms: int, answered_ms: int, resolution_ms: int = 1) -> None:
+        """Take in the exchange's time, which comes in steps of a resolution, and our own before the question and after the answer."""
         half = (answered_ms - asked_ms) // 2
-        self._offset = Offset(exchange_ms - asked_ms - half, half + 1, time.monotonic())
+        self._offset = Offset(exchange_ms - asked_ms - half, half + resolution_ms, time.monotonic())
 
     def at(self, our_ms: int) -> int:
         """The exchange's time at a moment of ours; ours while it is unknown."""

@@ -189,8 +189,9 @@ def _connect(url: str, *, within_s: float) -> socket.socket:
 
 
 def _cut(connected: socket.socket) -> None:
+    # The plain socket's own: that of an SSLSocket would let whoever reads at this moment have the bytes as they were sent.
     with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from typing import Any
 from monitoring import intervals
 
 from . import parsing
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
+from .contract import BadFrame, CandleVenue, ClosedCandle, InstrumentInfo, Limits, Notice, RestCall
 
 BARS = {
     **{name: name for name in ("1m", "3m", "5m", "15m", "30m")},
@@ -30,7 +30,7 @@ BARS = {
 NAMES = {bar: name for name, bar in BARS.items()}
 
 
-class Okx:
+class Okx(CandleVenue):
     """Candles of any instrument; the id tells whether it is a swap (BTC-USDT-SWAP) or spot (BTC-USDT)."""
 
     market = "okx"

@@ -13,7 +13,7 @@ from monitoring import intervals
 from .contract import BadFrame, ClosedCandle
 
 LONGEST_NUMBER = 40
-LONGEST_NAME = 64
+LONGEST_NAME = 128
 LONGEST_LAG_MS = 60_000
 
 

@@ -8,8 +8,11 @@ from .binance import BinanceFutures, BinanceSpot
 from .bybit import BybitLinear, BybitSpot
 from .contract import Adapter, NotSupported
 from .okx import Okx
+from .polymarket import Polymarket
 
-ADAPTERS: dict[str, Adapter] = {adapter.market: adapter for adapter in (BinanceSpot(), BinanceFutures(), BybitLinear(), BybitSpot(), Okx())}
+ADAPTERS: dict[str, Adapter] = {
+    adapter.market: adapter for adapter in (BinanceSpot(), BinanceFutures(), BybitLinear(), BybitSpot(), Okx(), Polymarket())
+}
 
 
 def adapter(market: str) -> Adapter:
@@ -29,6 +32,6 @@ def stream_address(market: str) -> str:
     return str(settings.MARKETS[market]["ws"])
 
 
-def rest_address(market: str) -> str:
-    """Base address of the market's REST API, from the settings."""
-    return str(settings.MARKETS[market]["rest"])
+def rest_address(market: str, *, api: str = "rest") -> str:
+    """Base address of the market's REST API, or of its catalog of instruments, from the settings."""
+    return str(settings.MARKETS[market][api])

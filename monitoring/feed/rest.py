@@ -32,7 +32,6 @@ class RestClient:
 
     def __init__(self, *, market: str, time: ExchangeTime | None = None, quiet: Quiet | None = None) -> None:
         self._adapter = registry.adapter(market)
-        self._base = registry.rest_address(market)
         self._session = requests.Session()
         self._time, self._quiet = time or ExchangeTime(), quiet or Quiet()
 
@@ -44,7 +43,9 @@ class RestClient:
         """Ask for the exchange's time and keep how far ours is from it."""
         asked = clock.now_ms()
         exchange_ms = self._adapter.time_ms(self._get(self._adapter.time_call()))
-        self._time.measured(exchange_ms=exchange_ms, asked_ms=asked, answered_ms=clock.now_ms())
+        self._time.measured(
+            exchange_ms=exchange_ms, asked_ms=asked, answered_ms=clock.now_ms(), resolution_ms=self._adapter.time_resolution_ms
+        )
 
     def candles(self, *, symbol: str, interval: str, start: int, end: int) -> Iterator[list[ClosedCandle]]:
         """
@@ -72,7 +73,7 @@ class RestClient:
             raise RestNotAsked(f"{call.path}: not asked, to be left alone", retry_after_s=left)
         try:
             answer = self._session.get(
-                f"{self._base}{call.path}",
+                f"{registry.rest_address(self._adapter.market, api=call.api)}{call.path}",
                 params=dict(call.query),
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 allow_redirects=False,

@@ -20,13 +20,11 @@ import websocket
 from monitoring import clock
 
 from . import registry
-from .contract import BadFrame, ClosedCandle
+from .contract import BadFrame, ClosedCandle, Stream, Tick
 from .frames import BINARY, TEXT
 from .link import Link, LinkLost, Patience
 
 logger = logging.getLogger(__name__)
-Stream = tuple[str, str]  # symbol, interval
-
 READ_TIMEOUT_S = 0.5  # how late a change of subscriptions or the order to stop is noticed on a silent link
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 STEADY_AFTER_S = 30.0  # a link that held so long makes the next pause short again
@@ -78,11 +76,18 @@ class StreamConnection(threading.Thread):
     """
     Follows closes of the wanted streams until stopped.
 
-    `on_close` receives each closed candle, on this thread, so it must only hand over.
+    `on_close` receives each closed candle, and of a venue that sends none `on_tick` what they are built from, on this
+    thread, so they must only hand over.
     """
 
     def __init__(
-        self, *, market: str, on_close: Callable[[ClosedCandle], None], attempts: Attempts | None = None, patience: Patience | None = None
+        self,
+        *,
+        market: str,
+        on_close: Callable[[ClosedCandle], None],
+        on_tick: Callable[[Tick], None] | None = None,
+        attempts: Attempts | None = None,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(name=f"stream-{market}", daemon=True)
         self.state = StreamState()
@@ -91,7 +96,7 @@ class StreamConnection(threading.Thread):
         limits = self._adapter.limits
         self._attempts = attempts or Attempts(most=limits.connects, within_s=limits.connects_within_s)
         self._patience = patience or Patience()
-        self._on_close = on_close
+        self._on_close, self._on_tick = on_close, on_tick
         self._wanted: frozenset[Stream] = frozenset()
         self._stopping = threading.Event()
         self._link: Link | None = None
@@ -142,13 +147,14 @@ class StreamConnection(threading.Thread):
         state, now = self.state, time.monotonic()
         state.connected, state.is_leaving, state.connected_at, state.last_frame_at = True, False, now, now
         state.last_data_ms = None
+        self._request_id = 0
         state.connects += 1
         subscribed: frozenset[Stream] = frozenset()
         to_send: deque[str] = deque()
         may_send_at = kept_alive_at = now
         frames_before, seen = state.frames, 0
         while not self._stopping.is_set():
-            wanted, now = self._wanted, time.monotonic()
+            wanted, now = self._adapter.channels(self._wanted), time.monotonic()
             if subscribed != wanted:
                 to_send.extend(self._changes(subscribed, wanted))
                 subscribed = wanted
@@ -170,6 +176,13 @@ class StreamConnection(threading.Thread):
                     self._hand_over(message.payload)
 
     def _hand_over(self, frame: bytes) -> None:
+        if self._on_tick is not None:
+            try:
+                for tick in self._adapter.ticks(frame):
+                    self._on_tick(tick)
+            except BadFrame as error:
+                self._count_bad(str(error))
+            return
         try:
             candles = self._adapter.closed_candles(frame)
             notice = None if candles else self._adapter.notice(frame)

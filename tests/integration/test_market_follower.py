@@ -120,3 +120,35 @@ def test_a_wrong_clock_changes_nothing_and_is_told(exchange: RunningExchange, fo
         assert [c.open_time for c in seen.streamed] == [OPENED]
         assert seen.fetched == [], "neither a candle that is not closed, nor one that is not overdue"
         assert followed.follower.offset_s() == pytest.approx(-skew_minutes * 60, abs=1)
+
+
+def test_candles_of_a_venue_that_sends_none_are_closed_by_the_clock(clock: SteppingClock, settings) -> None:
+    token = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+
+    def behave(peer: Peer) -> None:
+        peer.shake_hands()
+        request = json.loads(peer.receive().payload)
+        assert request == {"assets_ids": [token], "type": "market", "custom_feature_enabled": True}
+        book = {"event_type": "book", "asset_id": token, "market": "0x", "timestamp": str(OPENED - 5_000), "hash": "0x"}
+        book |= {"bids": [{"price": ".39", "size": "5"}], "asks": [{"price": ".41", "size": "5"}]}
+        trade = {"event_type": "last_trade_price", "asset_id": token, "market": "0x", "price": "0.41", "size": "20", "side": "BUY"}
+        peer.send(json.dumps([book]).encode())
+        peer.send(json.dumps({**trade, "timestamp": str(OPENED + 30_000)}).encode())
+        peer.stay()
+
+    with exchange_socket(behave) as url:
+        settings.MARKETS = {"polymarket": {"ws": url, "rest": "http://127.0.0.1:1", "catalog": "http://127.0.0.1:1"}}
+        clock.to(OPENED + 40_000)
+        stream = (token, "1m")
+        follower = MarketFollower(market="polymarket")
+        follower.start(wake=threading.Event())
+        try:
+            follower.want({stream: OPENED}, known={stream: OPENED - MINUTE})
+            wait_until(lambda: follower.state()["frames"] == 2, seconds=10, what="the book and the trade")
+            assert follower.collect().streamed == []
+            clock.to(OPENED + MINUTE + 2_500)
+            [candle] = follower.collect().streamed
+        finally:
+            follower.close()
+    assert (candle.symbol, candle.open_time, candle.trades) == (token, OPENED, 1)
+    assert (str(candle.open), str(candle.close), str(candle.volume)) == ("0.40", "0.40", "20")

@@ -102,6 +102,16 @@ class TestLink:
         with exchange_socket(behave) as url, pytest.raises((OSError, websocket.WebSocketException)):
             Link(url=url, marks=(b"x",), patience=QUICK)
 
+    @pytest.mark.parametrize("address", ["ws://nowhere.invalid", "wss://{plain}", "ws://127.0.0.1:1"])
+    def test_no_host_no_tls_and_no_server_are_errors_soon(self, address: str) -> None:
+        def behave(peer: Peer) -> None:
+            peer.connection.recv(4096)
+            peer.connection.sendall(b"what is this?")
+            peer.gone.wait(5)
+
+        with exchange_socket(behave) as url, pytest.raises(OSError):
+            Link(url=address.format(plain=url.removeprefix("ws://")), marks=(b"x",), patience=QUICK)
+
     def test_why_it_was_closed_is_told(self) -> None:
         def behave(peer: Peer) -> None:
             peer.shake_hands()

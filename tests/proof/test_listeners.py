@@ -61,3 +61,7 @@ def test_no_close_is_late_when_one_of_two_listeners_is_killed_as_it_happens(tmp_
                 f"close {number}: the last of 50 came {float(latest_ms) / rig.speed:.0f} ms after it"
             )
             rig.keep_running()
+        began = time.monotonic()
+        rig.processes[listeners[0]].terminate()
+        assert rig.processes[listeners[0]].wait(10) == 0
+        assert time.monotonic() - began < 5

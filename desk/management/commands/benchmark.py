@@ -26,6 +26,9 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=4)
         parser.add_argument("--rounds", type=int, default=3, help="Of the listener's measurements.")
         parser.add_argument("--seconds", type=float, default=4, help="Of each of them.")
+        parser.add_argument(
+            "--churn", type=float, metavar="MINUTES", help="Only follow a stream that changes all the time, and watch the memory."
+        )
         parser.add_argument("--peers", action="store_true", help="Install other clients under var/peers and measure them as well.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,6 +55,11 @@ class Command(BaseCommand):
             self.stdout.flush()
 
     def _listener(self, options: dict[str, Any]) -> None:
+        if options["churn"]:
+            for minutes, memory, messages, reconnects in listener.churn(minutes=options["churn"]):
+                self.stdout.write(f"{minutes:5.1f} min: {memory:.1f} MiB, {messages:,} messages, {reconnects} reconnects")
+                self.stdout.flush()
+            return
         peers = listener.install_peers(into=settings.DATA_DIR / "peers") if options["peers"] else None
         self.stdout.write(f"{_machine()}; {options['rounds']} rounds of {options['seconds']:.0f} s each, median (lowest to highest)")
         for rate, title in ((listener.RATE, f"{listener.RATE} messages a second"), (0, "as fast as it goes")):
