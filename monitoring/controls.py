@@ -93,9 +93,17 @@ def strictest(halts: Mapping[str, Halt], applying: Iterable[str]) -> Halt | None
 
 def check_scope(scope: str) -> str:
     """:raises UnknownScope: if it is not a scope"""
-    if not SCOPE.match(scope):
+    kind, _, key = scope.partition(":")
+    if not SCOPE.match(scope) or (kind in ("trader", "workflow") and not _is_key(key)):
         raise UnknownScope(f"scope was {scope!r}, allowed are all, trader:KEY, symbol:NAME and workflow:KEY")
     return scope
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def halt(*, scope: str, state: str, reason: str, actor: Actor, now: datetime, wait_s: float = HALT_WAIT_S) -> Halted:

@@ -12,6 +12,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from desk import status
 from desk.feed.hub import Entry, Hub
+from monitoring.admin.base import sees_all
 
 logger = logging.getLogger(__name__)
 SEND_TIMEOUT_S = 20.0
@@ -35,7 +36,7 @@ class FeedConsumer(AsyncWebsocketConsumer):
             await self.accept()
             await self.close(BAD_CURSOR)
             return
-        self._sees_all = await sync_to_async(user.has_perm)("monitoring.view_event")
+        self._sees_all = await sync_to_async(sees_all)(user)
         await hub.ready()
         self._cursor = int(after)
         await self.accept()

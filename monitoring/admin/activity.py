@@ -20,7 +20,7 @@ from monitoring.models import (
     NotificationTarget,
 )
 
-from .base import RecordAdmin, number, pretty, tag
+from .base import OwnedAdmin, RecordAdmin, number, pretty, tag
 
 LEVEL_TONES = {"info": "quiet", "warning": "warn", "critical": "bad"}
 
@@ -29,6 +29,7 @@ LEVEL_TONES = {"info": "quiet", "warning": "warn", "critical": "bad"}
 class CandleAdmin(RecordAdmin):
     """Closed candles as the exchange sent them."""
 
+    owner_path = OwnedAdmin.EVERYBODY
     list_display = ("symbol", "interval", "opened", "open_text", "high_text", "low_text", "close_text", "volume_text", "source")
     list_filter = ("market", "interval", "source")
     search_fields = ("symbol",)
@@ -64,6 +65,7 @@ class CandleAdmin(RecordAdmin):
 class AbsentCandleAdmin(RecordAdmin):
     """Candles that the exchange itself lacks."""
 
+    owner_path = OwnedAdmin.EVERYBODY
     list_display = ("market", "symbol", "interval", "open_time", "noted_at")
     list_filter = ("market", "interval")
     search_fields = ("symbol",)
@@ -74,6 +76,7 @@ class AbsentCandleAdmin(RecordAdmin):
 class InstrumentAdmin(RecordAdmin):
     """Symbols and their filters."""
 
+    owner_path = OwnedAdmin.EVERYBODY
     list_display = ("symbol", "market", "base", "quote", "tick", "step", "is_trading", "updated_at")
     list_filter = ("market", "is_trading", "quote")
     search_fields = ("symbol", "base")
@@ -92,6 +95,7 @@ class InstrumentAdmin(RecordAdmin):
 class EventAdmin(RecordAdmin):
     """The event log in commit order."""
 
+    owner_path = "user"
     list_display = ("at", "kind", "level_tag", "text", "trader")
     list_filter = ("level", "kind", "trader")
     search_fields = ("text",)

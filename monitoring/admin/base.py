@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection, models
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import cached_property
@@ -36,7 +37,25 @@ class EstimatingPaginator(Paginator):
         return super().count
 
 
-class RecordAdmin(admin.ModelAdmin):
+class OwnedAdmin(admin.ModelAdmin):
+    """
+    Whoever may not see everything sees their own rows.
+
+    `owner_path` leads to the user that a row belongs to; empty when rows are of no user and only for those who see
+    all; EVERYBODY for what is public on the market anyway.
+    """
+
+    EVERYBODY = "*"
+    owner_path = ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        if self.owner_path == self.EVERYBODY or sees_all(request.user):
+            return rows
+        return rows.filter(**{self.owner_path: request.user}) if self.owner_path else rows.none()
+
+
+class RecordAdmin(OwnedAdmin):
     """A table that the admin shows and never changes."""
 
     list_per_page = 50
@@ -53,13 +72,18 @@ class RecordAdmin(admin.ModelAdmin):
         return False
 
 
-class KeptAdmin(admin.ModelAdmin):
+class KeptAdmin(OwnedAdmin):
     """A table that may be changed, but whose rows are never deleted: history hangs on them."""
 
     list_per_page = 50
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def sees_all(user: Any) -> bool:
+    """Whether somebody may see what belongs to others, here and on the live feed."""
+    return bool(user.has_perm("monitoring.view_event"))
 
 
 def actor_of(request: HttpRequest) -> Actor:

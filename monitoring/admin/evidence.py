@@ -17,6 +17,7 @@ DECISION_TONES = {"enter_trade": "good", "enter": "good", "bad_setup": "bad", "a
 class SignalAnalysisAdmin(RecordAdmin):
     """One question put to an analyst: prompt, answer, cost."""
 
+    owner_path = "user"
     list_display = ("created_at", "kind", "decision_tag", "confidence_text", "signal_link", "analyst", "model", "latency_ms", "cost_usd")
     list_filter = ("kind", "outcome", "decision", "analyst", "model", "prompt_version")
     search_fields = ("signal__symbol", "reasoning", "error")
@@ -70,6 +71,7 @@ class SignalAnalysisAdmin(RecordAdmin):
 class MonitoringDecisionAdmin(RecordAdmin):
     """What was decided on a waiting setup."""
 
+    owner_path = "signal__user"
     list_display = ("timestamp", "symbol", "decision_tag", "price_text", "confidence_text", "outcome", "reason", "analysis_link")
     list_filter = ("decision", "signal__trader", "signal__interval")
     search_fields = ("signal__symbol", "reasoning")

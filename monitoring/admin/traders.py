@@ -26,6 +26,7 @@ SCREENING_TONES = {"fired": "good", "due": "warn", "not_ready": "warn"}
 class TraderAdmin(KeptAdmin):
     """Traders are archived, never deleted."""
 
+    owner_path = "user"
     list_display = ("name", "state_tag", "interval", "symbol_list", "analyst", "side", "owner", "more")
     list_filter = ("state", "market", "interval", "analyst", "is_test")
     search_fields = ("name", "strategy", "symbols")
@@ -109,6 +110,7 @@ class SignalForm(forms.ModelForm):
 class SignalAdmin(RecordAdmin):
     """Signals: raised by hand through intake, otherwise evidence."""
 
+    owner_path = "user"
     form = SignalForm
     list_display = ("symbol_and_interval", "side", "status_tag", "trader_link", "source", "reanalysis_count", "created_at", "more")
     list_filter = ("status", "source", "side", "interval", "trader")
@@ -178,6 +180,7 @@ class SignalAdmin(RecordAdmin):
 class ScreeningCheckAdmin(RecordAdmin):
     """Every look at a trader's conditions."""
 
+    owner_path = "trader__user"
     list_display = ("symbol", "interval", "candle", "status_tag", "trader", "reason", "signal_link")
     list_filter = ("status", "interval", "trader")
     search_fields = ("symbol", "reason")

@@ -66,6 +66,7 @@ class EntityFilter(admin.SimpleListFilter):
 class WorkflowScheduleAdmin(RecordAdmin):
     """The state of every workflow."""
 
+    owner_path = "user"
     list_display = ("workflow", "kind", "state_tag", "last_candle", "errors", "decisions", "trader_link", "stop", "more")
     list_filter = (StateFilter, "workflow_type", "interval", "trader", EntityFilter)
     search_fields = ("symbol", "trader__name", "last_error", "stop_note")
@@ -167,6 +168,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
 class WorkflowRunAdmin(RecordAdmin):
     """The close ledger: which closes were owed, and what came of each."""
 
+    owner_path = "schedule__user"
     list_display = ("close", "workflow", "status_tag", "reason", "attempt", "delay", "finished_at")
     list_filter = ("status", "reason", "schedule__workflow_type", "schedule__interval")
     search_fields = ("schedule__symbol", "reason")

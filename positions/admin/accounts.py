@@ -12,6 +12,7 @@ from positions.models import ExchangeAccount, PaperBalance, PaperOrder, PaperPos
 class ExchangeAccountAdmin(KeptAdmin):
     """Where orders go."""
 
+    owner_path = "user"
     list_display = ("name", "kind", "market", "is_live", "leverage", "taker_fee_rate", "slippage_rate", "user")
     list_filter = ("kind", "market", "is_live")
     search_fields = ("name", "user__username")
@@ -23,6 +24,7 @@ class ExchangeAccountAdmin(KeptAdmin):
 class TradingProfileAdmin(KeptAdmin):
     """A trader's account and limits."""
 
+    owner_path = "trader__user"
     list_display = ("trader", "account", "risk_per_trade_pct", "max_position_notional", "max_open_positions", "min_risk_reward")
     list_filter = ("account", "use_trailing_stop")
     search_fields = ("trader__name",)
@@ -34,6 +36,7 @@ class TradingProfileAdmin(KeptAdmin):
 class PaperBalanceAdmin(KeptAdmin):
     """Cash of paper accounts."""
 
+    owner_path = "account__user"
     list_display = ("account", "asset", "total")
     list_select_related = ("account",)
 
@@ -42,6 +45,7 @@ class PaperBalanceAdmin(KeptAdmin):
 class PaperPositionAdmin(RecordAdmin):
     """What paper accounts hold."""
 
+    owner_path = "account__user"
     list_display = ("account", "symbol", "quantity", "cost")
     list_filter = ("account",)
     search_fields = ("symbol",)
@@ -52,6 +56,7 @@ class PaperPositionAdmin(RecordAdmin):
 class PaperOrderAdmin(RecordAdmin):
     """Orders as the paper exchange knows them."""
 
+    owner_path = "account__user"
     list_display = ("id", "symbol", "side", "type", "quantity", "status", "filled", "client_order_id")
     list_filter = ("status", "type", "side")
     search_fields = ("symbol", "client_order_id")

@@ -17,6 +17,7 @@ ACTION_TONES = {"hold": "quiet", "close": "bad", "reduce": "bad", "adjust_sl": "
 class PositionAdmin(RecordAdmin):
     """Positions from entry to flat."""
 
+    owner_path = "trader__user"
     list_display = ("name", "status_tag", "size", "entry", "stop", "target", "result", "trader", "opened_at", "more")
     list_filter = ("status", "side", "close_reason", "account", "trader")
     search_fields = ("symbol", "trader__name", "close_reason")
@@ -73,6 +74,7 @@ class PositionAdmin(RecordAdmin):
 class OrderAdmin(RecordAdmin):
     """The order journal."""
 
+    owner_path = "position__trader__user"
     list_display = ("intended_at", "position_link", "leg", "side", "type", "amount", "status_tag", "average", "cause", "why", "fills")
     list_filter = ("status", "leg", "side", "type", "cause")
     search_fields = ("position__symbol", "client_order_id", "exchange_order_id", "error")
@@ -111,6 +113,7 @@ class OrderAdmin(RecordAdmin):
 class FillAdmin(RecordAdmin):
     """What really traded."""
 
+    owner_path = "order__position__trader__user"
     list_display = ("at", "order_link", "amount", "at_price", "fee", "fee_currency", "why")
     list_filter = ("order__leg", "fee_currency")
     search_fields = ("exchange_trade_id", "order__client_order_id", "order__position__symbol")
@@ -139,6 +142,7 @@ class FillAdmin(RecordAdmin):
 class PositionManagementDecisionAdmin(RecordAdmin):
     """What was decided about open positions."""
 
+    owner_path = "position__trader__user"
     list_display = ("timestamp", "position_link", "action_tag", "pnl", "confidence_text", "outcome", "reason", "analysis_link")
     list_filter = ("action", "position__trader")
     search_fields = ("position__symbol", "reasoning", "outcome")

@@ -56,6 +56,7 @@ class Position(models.Model):
 
     class Meta:
         db_table = "positions"
+        permissions = [("manage_position", "Can close and reduce positions and move their stops by hand")]
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "market", "symbol"], condition=~Q(status="closed"), name="position_one_open_per_symbol"

@@ -15,6 +15,8 @@ const pill = $("pill");
 
 const KINDS = {
   candle_revised: ["error", "revised", "warn"],
+  feed_silent: ["error", "feed silent", "bad"],
+  clock_skewed: ["error", "clock", "bad"],
   signal_created: ["signal", "signal", "info"],
   signal_status_changed: ["signal", "status", "quiet"],
   signal_analyzed: ["decision", "", ""],

@@ -1,6 +1,8 @@
 // The status strip and the banner of every page. Pages with a feed register what they do with events.
 
+import "./keys.js";
 import { follow } from "./socket.js";
+import { open } from "./switch.js";
 
 const $ = (id) => document.getElementById(id);
 const strip = $("strip");
@@ -56,7 +58,11 @@ function show(next) {
   listeners.status.forEach((listener) => listener(status));
 }
 
+let shownHalts = "";
+
 function showHalts(halts) {
+  if (JSON.stringify(halts) === shownHalts) return; // the buttons in it keep their focus
+  shownHalts = JSON.stringify(halts);
   const all = halts.find((halt) => halt.scope === "all");
   const state = all ? all.state : "running";
   const pill = $("state");
@@ -71,7 +77,12 @@ function showHalts(halts) {
     const strong = document.createElement("strong");
     strong.textContent = halt.scope === "all" ? `Trading is ${halt.state}.` : `${halt.scope} is ${halt.state}.`;
     const at = new Date(halt.at).toISOString().slice(11, 19);
-    line.append(strong, ` “${halt.reason}” — ${halt.by}, ${at} UTC`);
+    const resume = document.createElement("button");
+    resume.type = "button";
+    resume.className = "link";
+    resume.textContent = "Resume…";
+    resume.addEventListener("click", () => open({ scope: halt.scope, what: "resume" }));
+    line.append(strong, ` “${halt.reason}” — ${halt.by}, ${at} UTC `, resume);
     return line;
   }));
   const bare = document.title.replace(/^⛔ /, "");
