@@ -51,7 +51,7 @@ def _workflows() -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(WORKFLOWS, [SHOWN])
         rows = cursor.fetchall()
-    view = "admin:monitoring_workflowschedule_change"
+    view = "desk:workflow"
     return [
         _item(f"{symbol} {interval}", error[:160], view=view, key=key, tail=f"{errors}/5", off=bool(stop_reason))
         for key, symbol, interval, errors, error, stop_reason in rows

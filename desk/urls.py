@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk import switch_views, views
+from desk import position_views, switch_views, views, workflow_views
 
 app_name = "desk"
 urlpatterns = [
@@ -12,6 +12,14 @@ urlpatterns = [
     path("api/v1/signals/<str:token>/", views.signal_webhook, name="signal_webhook"),
     path("switches/", switch_views.page, name="switches"),
     path("switches/facts/", switch_views.facts, name="switch_facts"),
+    path("workflows/<uuid:key>/", workflow_views.workflow, name="workflow"),
+    path("workflows/<uuid:key>/timeline/", workflow_views.timeline, name="workflow_timeline"),
+    path("workflows/<uuid:key>/chart/", workflow_views.chart, name="workflow_chart"),
+    path("workflows/<uuid:key>/closes/<uuid:run_key>/", workflow_views.close, name="workflow_close"),
+    path("workflows/<uuid:key>/steer/", workflow_views.steer, name="workflow_steer"),
+    path("positions/<uuid:key>/", position_views.position, name="position"),
+    path("positions/<uuid:key>/chart/", position_views.chart, name="position_chart"),
+    path("positions/<uuid:key>/act/", position_views.act, name="position_act"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("metrics", views.metrics, name="metrics"),

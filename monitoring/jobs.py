@@ -32,6 +32,7 @@ class Job(StrEnum):
     ANALYZE_SIGNALS = "monitoring.tasks.analyze_signals"
     OPEN_POSITION = "positions.tasks.open_position"
     ACT_ON_DECISION = "positions.tasks.act_on_decision"
+    ACT_BY_HAND = "positions.tasks.act_by_hand"
     FLATTEN = "positions.tasks.flatten"
     BENCHMARK_ONE = "desk.benchmarks.naive.judge_one"
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from monitoring import clock, events, intervals, jobs
 from monitoring.audit import Actor
+from positions import by_hand, leases, opening, trading
 from positions import flatten as flattening
-from positions import opening, trading
 from positions.models import Order, PositionManagementDecision
 from positions.orders import Cause
 from positions.position_workflow import management_event
 from positions.risk import Denied
 
 FLATTEN_TRIES, FLATTEN_PAUSE_S = 30, 1.0
+BUSY_TRIES, BUSY_PAUSE_S = 40, 0.25
 
 
 def open_position(*, analysis_id: str, **_: Any) -> None:
@@ -43,6 +44,18 @@ def act_on_decision(*, decision_id: str, **_: Any) -> None:
     position.refresh_from_db()
     row.outcome = outcome
     events.record(management_event(row, position=position, previous_stop=previous_stop, now=now), now=now)
+
+
+def act_by_hand(*, position_id: str, action: str, value: str, nonce: str, reason: str, by: str, asked_at: str, **_: Any) -> None:
+    """Carry out what an operator asked for; comes back while another action is at work on the position."""
+    wish = by_hand.Wish(UUID(position_id), action, value, UUID(nonce), reason, by, datetime.fromisoformat(asked_at))
+    for _try in range(BUSY_TRIES):
+        try:
+            by_hand.carry_out(wish, now=clock.now())
+            return
+        except leases.Busy:
+            time.sleep(BUSY_PAUSE_S)  # nothing tells when the other action is done
+    raise leases.Busy(f"position {position_id} was busy for {BUSY_TRIES * BUSY_PAUSE_S:.0f} s; {by} asked to {action}")
 
 
 def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:

@@ -29,6 +29,7 @@ const KINDS = {
   order_changed: ["order", "order", "info"],
   position_opened: ["action", "opened", "good"],
   position_closed: ["action", "closed", "warn"],
+  position_handled: ["action", "by hand", "warn"],
   position_unprotected: ["error", "unprotected", "bad"],
   workflow_disabled: ["error", "disabled", "bad"],
   workflow_enabled: ["action", "enabled", "good"],
@@ -72,8 +73,8 @@ function describe(event) {
 }
 
 function link(row) {
-  if (row.schedule) return `/admin/monitoring/workflowschedule/${row.schedule}/change/`;
-  if (row.position) return `/admin/positions/position/${row.position}/change/`;
+  if (row.schedule) return `/workflows/${row.schedule}/`;
+  if (row.position) return `/positions/${row.position}/`;
   if (row.signal) return `/admin/monitoring/signal/${row.signal}/change/`;
   return "";
 }
@@ -221,7 +222,7 @@ on("status", (status) => {
     const row = document.createElement("tr");
     const name = element("td");
     const anchor = element("a", "", position.symbol);
-    anchor.href = `/admin/positions/position/${position.id}/change/`;
+    anchor.href = `/positions/${position.id}/`;
     name.append(anchor, element("small", "", `${position.side} · ${position.trader}`));
     row.append(name);
     cell(row, "num", price(position.mark), price(position.entry));

@@ -28,3 +28,8 @@ def run_all(*, limit: int = 1000, before: Callable[[str], None] | None = None) -
         done += 1
         assert done < limit, "jobs enqueue each other for ever"
     return done
+
+
+def forget() -> None:
+    """Drop every job that waits."""
+    OrmQ.objects.all().delete()

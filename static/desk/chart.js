@@ -1,0 +1,54 @@
+// A chart of closed candles with decision markers, entry, and the steps of stop and target. Colours come from the page's tokens.
+
+const LC = window.LightweightCharts;
+const TONES = { good: "--green", bad: "--red", warn: "--amber", quiet: "--fg3", info: "--blue" };
+
+function token(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+export class Chart {
+  constructor(node, { onMarker = () => {} } = {}) {
+    this.node = node;
+    this.api = LC.createChart(node, { autoSize: true, layout: { attributionLogo: false }, timeScale: { timeVisible: true, secondsVisible: false } });
+    this.candles = this.api.addSeries(LC.CandlestickSeries, {});
+    this.stop = this.api.addSeries(LC.LineSeries, { lineType: LC.LineType.WithSteps, lineWidth: 2, priceLineVisible: false });
+    this.target = this.api.addSeries(LC.LineSeries, { lineType: LC.LineType.WithSteps, lineWidth: 2, priceLineVisible: false });
+    this.markers = LC.createSeriesMarkers(this.candles, []);
+    this.entry = null;
+    this.api.subscribeClick((point) => point.hoveredObjectId && onMarker(String(point.hoveredObjectId)));
+    new MutationObserver(() => this.colour()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
+    this.colour();
+  }
+
+  colour() {
+    const [green, red, line] = [token("--green"), token("--red"), token("--line")];
+    this.api.applyOptions({
+      layout: { background: { color: token("--panel") }, textColor: token("--fg2") },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+    });
+    this.candles.applyOptions({ upColor: green, downColor: red, borderVisible: false, wickUpColor: green, wickDownColor: red });
+    this.stop.applyOptions({ color: red });
+    this.target.applyOptions({ color: green });
+    if (this.data) this.draw(this.data, false);
+  }
+
+  draw(data, fit = true) {
+    this.data = data;
+    const lowest = data.candles.length ? Math.min(...data.candles.slice(-50).map((candle) => candle.low)) : 1;
+    const precision = Math.min(8, Math.max(2, 4 - Math.floor(Math.log10(lowest))));
+    this.candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    this.candles.setData(data.candles);
+    const last = data.candles.at(-1)?.time;
+    const extend = (steps) => (steps.length && last > steps.at(-1).time && !data.closed ? [...steps, { time: last, value: steps.at(-1).value }] : steps);
+    this.stop.setData(extend(data.stops));
+    this.target.setData(extend(data.targets));
+    this.markers.setMarkers(data.markers.map((marker) => ({ ...marker, color: token(TONES[marker.tone] || "--fg3") })));
+    if (this.entry) this.candles.removePriceLine(this.entry);
+    this.entry = data.entry ? this.candles.createPriceLine({ price: data.entry, color: token("--blue"), lineStyle: LC.LineStyle.Dashed, title: "entry" }) : null;
+    if (fit) this.api.timeScale().setVisibleLogicalRange({ from: Math.max(0, data.candles.length - 120), to: data.candles.length + 4 });
+  }
+}
