@@ -4,13 +4,14 @@ from django.apps import AppConfig
 
 
 class MonitoringConfig(AppConfig):
-    """Registers setup monitoring with the engine; the floors above register what they add in their own `ready`."""
+    """Registers setup monitoring with the engine, and what is swept; the floors above register what they add in their own `ready`."""
 
     name = "monitoring"
 
     def ready(self) -> None:
-        from monitoring import handlers
+        from monitoring import delivery, handlers, sweeps
         from monitoring.models.schedules import WorkflowType
         from monitoring.setup_workflow import SetupHandler
 
         handlers.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())
+        sweeps.register(delivery.requeue)

@@ -29,6 +29,7 @@ from monitoring import audit, events, jobs
 from monitoring.audit import Actor
 from monitoring.events import NewEvent
 from monitoring.models import Halt
+from monitoring.notifications import notify
 
 RUNNING = "running"
 REDUCING, HALTED = Halt.State.REDUCING.value, Halt.State.HALTED.value
@@ -213,7 +214,7 @@ def _close(standing: Halt, *, by: str, reason: str, now: datetime) -> None:
 def _tell(scope: str, *, before: str, after: str, reason: str, actor: Actor, now: datetime) -> None:
     level = events.INFO if after == RUNNING else events.CRITICAL if after == HALTED else events.WARNING
     data = {"scope": scope, "before": before, "after": after, "reason": reason, "by": actor.name, "source": actor.source}
-    events.record(NewEvent("switch_changed", f"{scope}: {before} → {after}: {reason}", data, level=level), now=now)
+    notify([events.record(NewEvent("switch_changed", f"{scope}: {before} → {after}: {reason}", data, level=level), now=now)])
     audit.record(
         action="switch",
         subject=("halt", scope),

@@ -29,6 +29,7 @@ class Job(StrEnum):
     """Every job by its dotted path; a test resolves each."""
 
     HANDLE_CLOSES = "monitoring.tasks.handle_closes"
+    DELIVER_NOTIFICATIONS = "monitoring.tasks.deliver_notifications"
     ANALYZE_SIGNALS = "monitoring.tasks.analyze_signals"
     OPEN_POSITION = "positions.tasks.open_position"
     ACT_ON_DECISION = "positions.tasks.act_on_decision"

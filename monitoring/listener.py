@@ -22,6 +22,7 @@ from monitoring.feed.contract import FeedError, NotSupported
 from monitoring.feed.rest import RestClient
 from monitoring.following import Stream
 from monitoring.market_follower import MarketFollower, Ready, Silence
+from monitoring.notifications import notify
 from monitoring.watchlist import Shard
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Listener:
                 keys = [CandleKey(follower.market, symbol, interval, at) for (symbol, interval), at in ready.absent]
                 closes.record_absent(keys, now=now)
             if ready.silences:
-                events.record_many((_silent(follower.market, silence) for silence in ready.silences), now=now)
+                notify(events.record_many((_silent(follower.market, silence) for silence in ready.silences), now=now))
             if ready.streamed or ready.fetched:
                 self._recorded += self._record_until_done(ready)
                 newest = max([*ready.streamed, *ready.fetched], key=lambda candle: candle.open_time)
@@ -179,7 +180,7 @@ class Listener:
         self._skew_told[follower.market] = time.monotonic() + SKEW_TOLD_EVERY_S
         text = f"this machine's clock is {abs(offset_s):.1f} s {'behind' if offset_s > 0 else 'ahead of'} {follower.market}'s"
         data = {"market": follower.market, "offset_ms": round(offset_s * 1000)}
-        events.record(NewEvent("clock_skewed", text, data, level=events.WARNING), now=clock.now())
+        notify([events.record(NewEvent("clock_skewed", text, data, level=events.WARNING), now=clock.now())])
 
     def _listen_for_changes(self) -> None:
         """On a thread of its own: be told at once when a schedule or a trader changes; the loop looks now and then anyway."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitoring import clock, engine, first_analysis, screening
+from monitoring import clock, delivery, engine, first_analysis, screening
 from monitoring.handlers import Close
 
 
@@ -18,3 +18,8 @@ def handle_closes(*, market: str, interval: str, open_time: int, symbols: list[s
 def analyze_signals(**_: Any) -> None:
     """Judge the signals that are new."""
     first_analysis.run()
+
+
+def deliver_notifications(**_: Any) -> None:
+    """Send the notifications that are due."""
+    delivery.deliver()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from django import forms
 from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from monitoring import clock
+from monitoring import clock, delivery, events, notifications
+from monitoring.events import NewEvent
 from monitoring.models import (
     AbsentCandle,
     AuditLog,
@@ -155,14 +162,50 @@ class BudgetReservationAdmin(RecordAdmin):
     date_hierarchy = "day"
 
 
+class TargetForm(forms.ModelForm):
+    """An address that Apprise knows, and kinds of events that exist."""
+
+    class Meta:
+        model = NotificationTarget
+        fields = ("user", "name", "url", "kinds", "min_level", "quiet_from", "quiet_until", "is_active")
+        widgets: ClassVar = {"url": forms.TextInput(attrs={"size": 80, "autocomplete": "off"})}
+
+    def clean_url(self) -> str:
+        url = str(self.cleaned_data["url"]).strip()
+        if problem := delivery.problem_with(url):
+            raise forms.ValidationError(problem)
+        return url
+
+    def clean_kinds(self) -> list[str]:
+        kinds = self.cleaned_data["kinds"] or []
+        if unknown := sorted(set(map(str, kinds)) - set(events.KINDS)):
+            raise forms.ValidationError(f"unknown kinds: {', '.join(unknown)}; there are {', '.join(sorted(events.KINDS))}")
+        return list(kinds)
+
+
 @admin.register(NotificationTarget)
-class NotificationTargetAdmin(admin.ModelAdmin):
+class NotificationTargetAdmin(OwnedAdmin):
     """Where people want to be told."""
 
-    list_display = ("name", "user", "min_level", "is_active")
+    owner_path = "user"
+    form = TargetForm
+    list_display = ("name", "user", "min_level", "quiet_from", "quiet_until", "is_active")
     list_filter = ("min_level", "is_active")
     search_fields = ("name", "user__username")
     list_select_related = ("user",)
+    actions = ("send_test",)
+
+    @admin.action(description="Send a test", permissions=["change"])
+    def send_test(self, request: HttpRequest, queryset: QuerySet[NotificationTarget]) -> None:
+        """Send an event to each, whatever they want to be told."""
+        name = request.user.get_username()
+        for target in queryset:
+            with transaction.atomic():
+                new = NewEvent(
+                    "notification_test", f"a test, asked for by {name}", {"by": name, "target": target.name}, user_id=target.user_id
+                )
+                notifications.test(target, events.record(new, now=clock.now()))
+        self.message_user(request, "On its way; the deliveries tell what came of it.")
 
 
 @admin.register(NotificationDelivery)

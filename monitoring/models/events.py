@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from monitoring import fields
 
@@ -64,10 +65,10 @@ class NotificationTarget(models.Model):
     id = fields.uuid_key()
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notification_targets")
     name = models.CharField(max_length=120)
-    url = models.TextField(help_text="Address of the target, with its credentials.")
+    url = models.TextField(help_text="An Apprise address with its credentials, such as tgram://token/chat, mailto://… or json://host/path.")
     kinds = fields.json_list(help_text="Event kinds; empty means all.")
     min_level = models.CharField(max_length=16, choices=Event.Level, default=Event.Level.WARNING, db_default=Event.Level.WARNING)
-    quiet_from = models.TimeField(null=True, blank=True)
+    quiet_from = models.TimeField(null=True, blank=True, help_text="UTC; from then on only critical ones are sent.")
     quiet_until = models.TimeField(null=True, blank=True)
     is_active = models.BooleanField(default=True, db_default=True)
     created_at = fields.created_at()
@@ -96,7 +97,8 @@ class NotificationDelivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     error = fields.text()
     created_at = fields.created_at()
-    sent_at = models.DateTimeField(null=True, blank=True)
+    next_attempt_at = models.DateTimeField(db_default=Now())  # real time: also the lease of whoever sends it
+    sent_at = models.DateTimeField(null=True, blank=True)  # real time
 
     class Meta:
         db_table = "notification_deliveries"

@@ -34,6 +34,7 @@ const KINDS = {
   workflow_disabled: ["error", "disabled", "bad"],
   workflow_enabled: ["action", "enabled", "good"],
   switch_changed: ["action", "switch", "warn"],
+  notification_test: ["other", "test", "quiet"],
   flatten_progress: ["action", "flatten", "warn"],
 };
 const TONES = {

@@ -41,7 +41,7 @@ async function refresh(fit) {
   closes.replaceChildren(...lines.childNodes);
   const first = closes.querySelector("[data-run]")?.dataset.run;
   chart.draw(data, fit);
-  if (followed && first && first !== newest) await choose(first, false);
+  if (followed && first) await choose(first, false); // also when it is the same close, which has its outcome by now
   newest = first;
   mark();
 }

@@ -61,7 +61,9 @@ class TestWorkflowPage:
         one = operator.get(f"/workflows/{schedule.id}/closes/{run.id}/").content.decode()
         assert str(SignalAnalysis.objects.get(run=run).id) in one
 
-    def test_the_chart_has_candles_markers_entry_and_the_steps_of_the_stop(self, operator: Client, desk: TradingDesk, held: Position) -> None:
+    def test_the_chart_has_candles_markers_entry_and_the_steps_of_the_stop(
+        self, operator: Client, desk: TradingDesk, held: Position
+    ) -> None:
         data = operator.get(f"/workflows/{desk.schedule(held.id).id}/chart/").json()
         times = [candle["time"] for candle in data["candles"]]
         assert times == sorted(set(times))
