@@ -37,9 +37,10 @@ UPDATE notification_deliveries SET next_attempt_at = clock_timestamp() + make_in
                ORDER BY created_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
 RETURNING id
 """
-DUE = (
-    "SELECT EXISTS (SELECT 1 FROM notification_deliveries WHERE status = 'pending' AND target_id IS NOT NULL AND next_attempt_at <= clock_timestamp())"
-)
+DUE = """
+SELECT EXISTS (SELECT 1 FROM notification_deliveries
+                WHERE status = 'pending' AND target_id IS NOT NULL AND next_attempt_at <= clock_timestamp())
+"""
 LAST_SENT = "SELECT target_id, max(sent_at) FROM notification_deliveries WHERE target_id = ANY(%s) AND status = 'sent' GROUP BY 1"
 
 

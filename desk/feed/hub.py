@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import json
 import logging
 from collections import deque
@@ -29,6 +30,7 @@ PAGE = 500
 SAFETY_POLL_S = 5.0
 STATUS_EVERY_S = 1.0
 LONGEST_PAUSE_S = 5.0
+SWITCH = '"switch_changed"'  # every page shows a moved switch at once, not with the next status
 
 ROWS = """
 SELECT seq, user_id, json_build_object('seq', seq, 'at', to_ms(at), 'kind', kind, 'level', level, 'text', text, 'data', data,
@@ -56,6 +58,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
         self._status_task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._status_due = asyncio.Event()
         self._up: asyncio.Future[None] | None = None
         self._news: asyncio.Future[None] | None = None
         self.last = 0
@@ -126,6 +129,8 @@ class Hub:
                 self.last = entry.seq
             if found:
                 self._wake()
+            if any(SWITCH in entry.text for entry in found):
+                self._status_due.set()
             if len(found) < PAGE:
                 return
 
@@ -138,7 +143,9 @@ class Hub:
                     self._wake()
                 except Exception:  # a page without a fresh status says so by itself
                     logger.exception("the status could not be read")
-            await asyncio.sleep(STATUS_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._status_due.wait(), STATUS_EVERY_S)
+            self._status_due.clear()
 
     def _wake(self) -> None:
         former, self._news = self._news, asyncio.get_running_loop().create_future()

@@ -1,0 +1,121 @@
+"""Pages in a real browser: stopping everything by keyboard, and reading why something was decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.support.browser import chromium, login, wait_for, watch
+from tests.support.processes import RunningDesk, running_desk, wait_until
+
+pytestmark = pytest.mark.proof
+BANNER = "() => !document.getElementById('banner').hidden && document.getElementById('banner').textContent"
+JUDGED = """
+    SELECT s.id FROM workflow_schedules s JOIN position_management_decisions d ON d.position_id = s.entity_id
+     WHERE s.workflow_type = 'position_management' GROUP BY s.id HAVING count(*) >= 3 LIMIT 1
+"""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
+    with running_desk(tmp_path_factory.mktemp("pages") / "var", speed=20) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def context(desk: RunningDesk) -> Iterator[BrowserContext]:
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        login(context, url=desk.url, password=desk.password()).close()
+        yield context
+
+
+def opened(context: BrowserContext, url: str) -> tuple[Page, list[str]]:
+    page = context.new_page()
+    complaints = watch(page)
+    page.goto(url)
+    wait_for(page, "() => document.getElementById('s-clock').textContent !== '–'")
+    return page, complaints
+
+
+def test_a_halt_by_keyboard_is_on_every_open_page_within_a_second(desk: RunningDesk, context: BrowserContext) -> None:
+    first, complaints = opened(context, desk.url)
+    second, more = opened(context, f"{desk.url}admin/monitoring/trader/")
+    first.bring_to_front()
+    first.keyboard.press("!")
+    wait_for(first, "() => document.querySelectorAll('#switch-facts li').length >= 3")
+    first.keyboard.type("proof by keyboard")
+    first.keyboard.press("Control+Enter")
+    wait_for(first, "() => !document.getElementById('switch-done').hidden")
+    began = time.monotonic()
+    for page in (first, second):
+        wait_for(page, BANNER, seconds=1)
+    assert time.monotonic() - began < 1
+    assert "proof by keyboard" in second.inner_text("#banner")
+    assert desk.one("SELECT state FROM halts WHERE resumed_at IS NULL") == "halted"
+    assert desk.one("SELECT count(*) FROM audit_log WHERE action = 'switch' AND address = '127.0.0.1'") == 1
+    second.click("#banner .link")
+    second.fill("#switch-reason", "proof is over")
+    second.click("#switch-go")
+    wait_for(first, "() => document.getElementById('banner').hidden", seconds=2)
+    assert complaints == more == []
+    first.close()
+    second.close()
+
+
+def test_flatten_needs_its_word_and_ends_flat(desk: RunningDesk, context: BrowserContext) -> None:
+    wait_until(lambda: desk.one("SELECT count(*) FROM positions WHERE status = 'open'"), seconds=90, what="a position")
+    page, complaints = opened(context, desk.url)
+    page.click("[data-switch=flatten]")
+    page.fill("#switch-reason", "close it all")
+    page.click("#switch-go")
+    assert page.is_visible("#switch-word"), "without the word the browser refuses"
+    assert desk.one("SELECT count(*) FROM halts WHERE resumed_at IS NULL") == 0
+    page.fill("#switch-word", "FLATTEN")
+    page.click("#switch-go")
+    wait_until(lambda: desk.one("SELECT state FROM halts WHERE resumed_at IS NULL") == "halted", seconds=60, what="everything to be flat")
+    assert desk.one("SELECT count(*) FROM positions WHERE status <> 'closed'") == 0
+    assert desk.one("SELECT count(*) FROM paper_positions WHERE quantity <> 0") == 0
+    assert complaints == []
+    page.close()
+    desk.manage("trading", "resume", "--reason", "the proof goes on")
+
+
+def test_a_decision_can_be_read_with_its_chart_and_evidence(desk: RunningDesk, context: BrowserContext) -> None:
+    schedule = wait_until(lambda: desk.one(JUDGED), seconds=120, what="a position that was judged")
+    page, complaints = opened(context, f"{desk.url}workflows/{schedule}/")
+    wait_for(page, "() => document.querySelectorAll('#chart canvas').length > 0")
+    lines = page.locator("#closes [data-run]")
+    assert lines.count() >= 3
+    chosen = lines.nth(2)
+    chosen.click()
+    wait_for(page, "() => document.querySelector('#closes [aria-current]') !== null")
+    closed = chosen.locator("time").inner_text()
+    wait_for(page, "closed => document.querySelector('#evidence h2').textContent.includes(closed)", argument=closed)
+    page.locator("#evidence summary", has_text="snapshot").click()
+    assert '"close"' in page.inner_text("#evidence pre")
+    position = desk.one("SELECT entity_id FROM workflow_schedules WHERE id = %s", schedule)
+    page.goto(f"{desk.url}positions/{position}/")
+    wait_for(page, "() => document.querySelectorAll('#chart canvas').length > 0")
+    assert "Stop history" in page.inner_text("main")
+    assert complaints == []
+    page.close()
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(desk: RunningDesk, context: BrowserContext) -> None:
+    schedule = wait_until(lambda: desk.one(JUDGED), seconds=120, what="a position that was judged")
+    page, complaints = opened(context, desk.url)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("", "switches/", f"workflows/{schedule}/"):
+        page.goto(desk.url + path)
+        wait_for(page, "() => document.getElementById('s-clock').textContent !== '–'")
+        width = page.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= 390, f"/{path} is {width} wide"
+        page.keyboard.press("!")
+        assert page.is_visible("#switch-go")
+        page.keyboard.press("Escape")
+    assert complaints == []
+    page.close()
