@@ -36,3 +36,21 @@ def plain(value: Decimal | None) -> str:
 def plain_field(value: Decimal | str | None) -> str:
     """The same to begin a form's field with."""
     return f"{value.normalize():f}" if isinstance(value, Decimal) else value or ""
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """A figure of a table: thousands set apart, no trailing zeros, a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value.normalize():,f}" if isinstance(value, Decimal) else f"{value:,}"
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Any, key: str = "", value: str = "", **changes: str) -> str:
+    """The page's query string with some of its values changed; a download is never carried along."""
+    chosen = context["request"].GET.copy()
+    chosen.pop("csv", None)
+    for name, new in {**({key: value} if key else {}), **changes}.items():
+        chosen[name] = new
+    return str(chosen.urlencode())

@@ -1,0 +1,117 @@
+"""
+How well the desk does, grouped by what somebody wants to compare: questions to analysts, setups, and trades.
+
+Money is in quote, and counted over positions that are closed; times are the app clock's.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+PERIODS = {"24h": 1, "7d": 7, "30d": 30, "365d": 365}  # days
+
+# What each table can be grouped by; the keys are what a person may choose, the values never come from outside.
+QUESTIONS_BY = {
+    "trader": "t.name",
+    "symbol": "s.symbol",
+    "interval": "s.interval",
+    "analyst": "a.analyst",
+    "model": "nullif(a.model, '')",
+    "prompt": "nullif(a.prompt_version, '')",
+    "kind": "a.kind",
+}
+TRADES_BY = {"trader": "t.name", "symbol": "p.symbol", "interval": "t.interval", "side": "p.side", "reason": "p.close_reason"}
+SETUPS_BY = {"trader": "t.name", "symbol": "s.symbol", "interval": "s.interval", "source": "s.source"}
+
+QUESTIONS = """
+SELECT {by} AS what, count(*) AS questions,
+       count(*) FILTER (WHERE a.outcome = 'ok') AS decided,
+       round(100.0 * count(*) FILTER (WHERE a.outcome <> 'ok') / count(*), 2) AS "no decision %%",
+       round(avg(a.latency_ms)) AS "mean ms",
+       round(percentile_cont(0.95) WITHIN GROUP (ORDER BY a.latency_ms)) AS "p95 ms",
+       round(avg(coalesce(a.prompt_tokens, 0) + coalesce(a.completion_tokens, 0))) AS "tokens each",
+       coalesce(sum(a.cost_usd), 0) AS "cost, USD"
+  FROM signal_analyses a LEFT JOIN signals s ON s.id = a.signal_id JOIN traders t ON t.id = a.trader_id
+ WHERE a.created_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s)
+ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500
+"""
+SETUPS = """
+SELECT {by} AS what, count(*) AS signals,
+       count(*) FILTER (WHERE s.monitoring_started_at IS NOT NULL) AS waited,
+       count(*) FILTER (WHERE p.id IS NOT NULL) AS entered,
+       round(100.0 * count(p.id) / count(*), 1) AS "entered %%",
+       count(*) FILTER (WHERE s.status = 'expired') AS expired,
+       round(avg(s.reanalysis_count) FILTER (WHERE s.monitoring_started_at IS NOT NULL), 1) AS "looks each",
+       count(*) FILTER (WHERE p.status = 'closed' AND p.realized_pnl - p.fees > 0) AS won,
+       count(*) FILTER (WHERE p.status = 'closed' AND p.realized_pnl - p.fees <= 0) AS lost
+  FROM signals s JOIN traders t ON t.id = s.trader_id LEFT JOIN positions p ON p.signal_id = s.id
+ WHERE s.created_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s)
+ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500
+"""
+TRADES = """
+SELECT {by} AS what, count(*) AS trades,
+       round(100.0 * count(*) FILTER (WHERE p.realized_pnl - p.fees > 0) / count(*), 1) AS "won %%",
+       round(sum(p.realized_pnl - p.fees), 2) AS "net P&L",
+       round(sum(p.fees), 2) AS fees,
+       round(avg((p.realized_pnl - p.fees) / nullif(abs(p.entry_price - p.initial_stop_loss) * p.initial_contracts, 0)), 2) AS "mean R",
+       round(avg(extract(epoch FROM p.closed_at - p.opened_at) / 60)) AS "minutes held",
+       round(avg((SELECT count(*) FROM position_management_decisions d WHERE d.position_id = p.id)), 1) AS "decisions each",
+       round(100.0 * sum(greatest(p.realized_pnl - p.fees, 0)) / nullif(sum(greatest(p.max_pnl, 0)), 0), 1) AS "kept of best %%",
+       round(sum(p.unprotected_seconds), 1) AS "unprotected s"
+  FROM positions p JOIN traders t ON t.id = p.trader_id
+ WHERE p.status = 'closed' AND p.closed_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s)
+ GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500
+"""
+TABLES = {
+    "trades": ("Trades", TRADES, TRADES_BY),
+    "setups": ("Signals and setups", SETUPS, SETUPS_BY),
+    "questions": ("Questions", QUESTIONS, QUESTIONS_BY),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: what it is grouped by, what else it could be, and its rows."""
+
+    key: str
+    title: str
+    by: str
+    choices: Sequence[str]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def as_csv(self) -> str:
+        """The rows with their header."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([self.by, *self.columns])
+        writer.writerows([[_harmless(value) for value in row] for row in self.rows])
+        return text.getvalue()
+
+
+def read(key: str, *, by: str, since: datetime, user_id: UUID | None) -> Table:
+    """
+    One table since a moment, of one user's traders or of all (None). What it can't be grouped by falls back to traders.
+
+    :raises KeyError: if there is no such table
+    """
+    title, sql, choices = TABLES[key]
+    by = by if by in choices else "trader"
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(by=choices[by]), {"since": since, "user": user_id})
+        columns = [column.name for column in cursor.description or ()][1:]
+        rows = [("–" if row[0] is None else row[0], *row[1:]) for row in cursor.fetchall()]
+    return Table(key, title, by, list(choices), columns, rows)
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
