@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run run-binance test proof check format clean
+.PHONY: run run-binance test proof soak screenshots check format clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: simulated exchange, listener, workers, web
@@ -19,6 +19,13 @@ test: $(VENV)/.dev ## everything but real processes and browsers
 proof: $(VENV)/.dev ## real processes, kills and a real browser
 	@tools/install-chromium
 	$(BIN)/python -m pytest -m proof --strict-skips
+
+soak: $(VENV)/.dev ## CLOSES=1000000 SEED=1: every close looked up while everything fails; 83 minutes for a million
+	$(BIN)/python -m tests.soak --closes $(or $(CLOSES),1000000) --seed $(or $(SEED),1)
+
+screenshots: $(VENV)/.dev ## pictures of every page into docs/
+	@tools/install-chromium
+	$(BIN)/python -m tests.screenshots
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, migrations, production settings
 	$(BIN)/ruff format --check .

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
 from django.urls import reverse
 
-from monitoring import coverage, heartbeats
+from monitoring import clock, coverage, heartbeats
 
 SKEW_MS = 1000
 SHOWN = 10
@@ -20,9 +21,43 @@ SELECT id, symbol, interval, consecutive_errors, last_error, stop_reason
 """
 
 
+UNPROTECTED = """
+SELECT id, symbol, side, contracts FROM positions
+ WHERE status IN ('open', 'closing') AND contracts > 0
+   AND NOT EXISTS (SELECT 1 FROM orders o
+                    WHERE o.position_id = positions.id AND o.leg = 'stop' AND o.status IN ('open', 'partially_filled'))
+ ORDER BY opened_at LIMIT %s
+"""
+LATE = """
+SELECT s.id, s.symbol, s.interval, count(*) FROM workflow_runs r JOIN workflow_schedules s ON s.id = r.schedule_id
+ WHERE r.status = 'late' AND r.created_at > %s GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT %s
+"""
+LATE_LATELY = timedelta(minutes=15)
+
+
 def read(*, speed: float) -> list[dict[str, Any]]:
-    """The items as plain JSON values, the broadest first: `title`, `url`, `text`, `tail`, and whether it is `off` for good."""
-    return [*_markets(speed), *_workflows()]
+    """The items as plain JSON values, the worst first: `title`, `url`, `text`, `tail`, and whether it is `off` for good."""
+    return [*_unprotected(), *_markets(speed), *_workflows(), *_late()]
+
+
+def _unprotected() -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(UNPROTECTED, [SHOWN])
+        rows = cursor.fetchall()
+    return [
+        _item(symbol, f"{side} {contracts.normalize():f} has no stop at the exchange", view="desk:position", key=key, tail="stop", off=True)
+        for key, symbol, side, contracts in rows
+    ]
+
+
+def _late() -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(LATE, [clock.now() - LATE_LATELY, SHOWN])
+        rows = cursor.fetchall()
+    return [
+        _item(f"{symbol} {interval}", "decisions came too late to be acted on", view="desk:workflow", key=key, tail=f"{count} late")
+        for key, symbol, interval, count in rows
+    ]
 
 
 def _item(title: str, text: str, *, view: str = "admin:monitoring_heartbeat_changelist", key: Any = None, **more: Any) -> dict[str, Any]:

@@ -52,3 +52,31 @@ export class Chart {
     if (fit) this.api.timeScale().setVisibleLogicalRange({ from: Math.max(0, data.candles.length - 120), to: data.candles.length + 4 });
   }
 }
+
+export class Curve {
+  constructor(node, tone) {
+    this.tone = tone;
+    this.api = LC.createChart(node, { autoSize: true, layout: { attributionLogo: false }, timeScale: { timeVisible: true, secondsVisible: false } });
+    this.line = this.api.addSeries(LC.BaselineSeries, { baseValue: { type: "price", price: 0 }, lineWidth: 2, priceLineVisible: false });
+    new MutationObserver(() => this.colour()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
+    this.colour();
+  }
+
+  colour() {
+    const line = token("--line");
+    this.api.applyOptions({
+      layout: { background: { color: token("--panel") }, textColor: token("--fg2") },
+      grid: { vertLines: { color: line }, horzLines: { color: line } },
+      rightPriceScale: { borderColor: line },
+      timeScale: { borderColor: line },
+    });
+    const [above, below] = [token(this.tone), token("--red")];
+    this.line.applyOptions({ topLineColor: above, topFillColor1: `${above}33`, topFillColor2: `${above}08`, bottomLineColor: below, bottomFillColor1: `${below}08`, bottomFillColor2: `${below}33` });
+  }
+
+  draw(points) {
+    this.line.setData(points);
+    this.api.timeScale().fitContent();
+  }
+}

@@ -172,6 +172,17 @@ function resume() {
   render();
 }
 
+// Rows must not move under somebody who walks through them, so this pauses the feed.
+function step(by) {
+  paused = true;
+  const current = list.querySelector("[aria-current]");
+  const next = current ? (by > 0 ? current.nextElementSibling : current.previousElementSibling) : list.firstElementChild;
+  if (!next) return;
+  current?.removeAttribute("aria-current");
+  next.setAttribute("aria-current", "true");
+  next.scrollIntoView({ block: "nearest" });
+}
+
 pill.addEventListener("click", resume);
 scroll.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") hovering = true; });
 scroll.addEventListener("pointerleave", () => { hovering = false; schedule(); });
@@ -184,13 +195,15 @@ document.querySelectorAll("[data-filter]").forEach((button) => button.addEventLi
   render();
 }));
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) {
+  if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) {
     if (event.key === "Escape") event.target.blur();
     return;
   }
   if (event.key === "/") { event.preventDefault(); $("feed-search").focus(); }
   if (event.key === "p") { paused = true; schedule(); }
   if (event.key === ".") resume();
+  if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
+  if (event.key === "Enter") list.querySelector("[aria-current] a")?.click();
 });
 
 const money = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from desk import stats
+from desk import stats, trader_story
 from monitoring import clock as app_clock
 from positions import trading
 from tests.support.clocks import SteppingClock
@@ -85,3 +85,31 @@ def test_without_anything_it_says_so(client: Client) -> None:
     client.force_login(make_user(is_superuser=True))
     make_trader()
     assert client.get("/stats/").content.decode().count("Nothing in this period") == 3
+
+
+class TestTraderPage:
+    def test_the_funnel_and_what_happened_after_decisions(self, traded: TradingDesk, client: Client, clock: SteppingClock) -> None:
+        for _ in range(6):
+            traded.close(opened="102", low="102", high="103", close="103")
+        found = trader_story.funnel(traded.trader.id)
+        assert (found["signals"], found["entered"], found["won"], found["lost"], found["abandoned"]) == (2, 1, 1, 0, 1)
+        [hold] = [row for row in trader_story.quality(traded.trader.id) if row.kind == "management"]
+        count, move, share = hold.ahead[1]
+        assert (count, round(move, 3), share) == (1, Decimal("0.980"), 100), "from 102 to 103"
+        assert 20 not in hold.ahead, "twenty candles have not closed since"
+        curve = trader_story.curves(traded.trader)["equity"]
+        assert len(curve) == 1
+        assert curve[0]["value"] > 0
+
+    def test_it_is_shown_to_who_may_see_it(self, traded: TradingDesk, client: Client) -> None:
+        owner = make_user()
+        owner.groups.add(Group.objects.get(name="trader-owner"))
+        client.force_login(owner)
+        url = f"/traders/{traded.trader.id}/"
+        assert client.get(url).status_code == client.get(f"{url}curves/").status_code == 404
+        traded.trader.user = owner
+        traded.trader.strategy = "<b>bold</b>"
+        traded.trader.save()
+        page = client.get(url).content.decode()
+        assert "&lt;b&gt;bold" in page
+        assert "What happened after its decisions" in page

@@ -8,8 +8,11 @@ from django.test import Client
 from desk import attention
 from monitoring import coverage, heartbeats, watchlist
 from monitoring.coverage import Unfollowed
+from monitoring.models import WorkflowRun
 from monitoring.watchlist import Shard
+from tests.support.clocks import SteppingClock
 from tests.support.factories import make_schedule, make_trader
+from tests.support.trading import TradingDesk
 
 pytestmark = pytest.mark.django_db
 STREAMS = [(f"S{n}USDT", "1m") for n in range(500)]
@@ -72,6 +75,24 @@ class TestAttention:
         listener("a", offset_ms=-90_000, offset_error_ms=20, troubled=["BTCUSDT 1m", "ETHUSDT 1m"], troubled_count=7)
         texts = [item["text"] for item in attention.read(speed=1.0)]
         assert texts == ["the clock of a is 90.0 s off", "gaps can't be fetched: BTCUSDT 1m and 6 more"]
+
+    def test_a_position_without_a_resting_stop_is_named_first(self, clock: SteppingClock) -> None:
+        desk = TradingDesk(clock)
+        listener("a")
+        position = desk.open()
+        assert attention.read(speed=1.0) == []
+        position.orders.filter(leg="stop").update(status="canceled")
+        [item] = attention.read(speed=1.0)
+        assert (item["title"], item["url"], item["off"]) == ("BTCUSDT", f"/positions/{position.id}/", True)
+
+    def test_decisions_that_came_too_late_are_counted(self, clock: SteppingClock) -> None:
+        schedule = make_schedule(make_trader())
+        listener("a")
+        for number in range(3):
+            WorkflowRun.objects.create(schedule=schedule, candle_time=number, status="late", finished_at=clock.now, created_at=clock.now)
+        assert [item["tail"] for item in attention.read(speed=1.0)] == ["3 late"]
+        clock.forward(seconds=3600)
+        assert attention.read(speed=1.0) == []
 
     def test_a_scaled_clock_is_judged_in_real_time(self) -> None:
         listener("a", offset_ms=900, offset_error_ms=20)

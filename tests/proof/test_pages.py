@@ -105,6 +105,28 @@ def test_a_decision_can_be_read_with_its_chart_and_evidence(desk: RunningDesk, c
     page.close()
 
 
+def test_the_feed_is_walked_by_keys(desk: RunningDesk, context: BrowserContext) -> None:
+    page, complaints = opened(context, desk.url)
+    wait_for(page, "() => document.querySelectorAll('#feed .row a').length > 5")
+    for _ in range(3):
+        page.keyboard.press("j")
+    page.keyboard.press("k")
+    rows = page.locator("#feed .row")
+    assert rows.nth(1).get_attribute("aria-current") == "true"
+    page.keyboard.press("?")
+    assert page.is_visible("#keys")
+    page.keyboard.press("Escape")
+    while not page.locator("#feed [aria-current] a").count():
+        page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url != desk.url)
+    page.locator("body").press("g")
+    page.keyboard.press("x")
+    page.wait_for_url(f"{desk.url}stats/")
+    assert complaints == []
+    page.close()
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(desk: RunningDesk, context: BrowserContext) -> None:
     schedule = wait_until(lambda: desk.one(JUDGED), seconds=120, what="a position that was judged")
     page, complaints = opened(context, desk.url)
