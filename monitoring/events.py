@@ -61,6 +61,8 @@ KINDS: dict[str, frozenset[str]] = {
     "entry_denied": frozenset({"symbol", "code", "reason"}),
     "order_changed": frozenset({"symbol", "leg", "side", "quantity", "status", "price", "client_order_id"}),
     "position_opened": frozenset({"symbol", "side", "quantity", "entry_price", "stop_loss", "take_profit"}),
+    "rule_applied": frozenset({"symbol", "rule", "outcome", "price"}),
+    "trader_paused": frozenset({"trader", "reason", "losses"}),
     "position_handled": frozenset({"symbol", "action", "value", "outcome", "by", "reason"}),
     "position_closed": frozenset({"symbol", "side", "realized_pnl", "fees", "reason"}),
     "position_unprotected": frozenset({"symbol", "reason"}),

@@ -18,7 +18,7 @@ from monitoring.models import Signal, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
 from monitoring.signal_life import Move
-from positions import gate, leases, orders, protection, risk
+from positions import gate, leases, orders, protection, risk, streaks
 from positions.exchange.contract import MARKET
 from positions.models import Order, Position
 from positions.orders import Cause, Intent
@@ -103,7 +103,9 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
         return False
     protection.cancel_all(position)
     with transaction.atomic():
-        locked = Position.objects.select_for_update(no_key=True, of=("self",)).select_related("signal", "trader").get(id=position.id)
+        locked = (
+            Position.objects.select_for_update(no_key=True, of=("self",)).select_related("signal", "trader__profile").get(id=position.id)
+        )
         if locked.status == Status.CLOSED:
             return True
         locked.status, locked.closed_at, locked.close_reason = Status.CLOSED, now, reason[:64]
@@ -119,6 +121,7 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
         if locked.signal and locked.signal.status == Signal.Status.IN_POSITION:
             signal_life.move([Move(locked.signal, Signal.Status.CLOSED, reason)], now=now)
         _tell_closed(locked, reason, now)
+        streaks.pause_after_losses(locked, now=now)
     position.refresh_from_db()
     return True
 

@@ -73,12 +73,19 @@ class TradingProfile(models.Model):
     risk_per_trade_pct = fields.NumericField(default=1, db_default=1)
     max_position_notional = fields.NumericField(default=10_000, db_default=10_000)
     max_open_positions = models.PositiveIntegerField(default=5, db_default=5)
-    max_loss_per_position = fields.NumericField(null=True, blank=True)
-    max_consecutive_losses = models.PositiveIntegerField(default=5, db_default=5)
+    max_loss_per_position = fields.NumericField(
+        null=True, blank=True, help_text="In quote, after fees; the position is closed at the close that passes it."
+    )
+    max_consecutive_losses = models.PositiveIntegerField(default=5, db_default=5, help_text="Then the trader is paused; 0: never.")
     min_risk_reward = fields.NumericField(default="1.5", db_default=Value("1.5", fields.NumericField()))
     use_trailing_stop = models.BooleanField(default=False, db_default=False)
     trailing_stop_distance = fields.NumericField(default=2, db_default=2, help_text="Percent of the best price.")
-    partial_take_profit_levels = models.JSONField(default=default_levels, blank=True, db_default=Value([25, 50, 75], models.JSONField()))
+    partial_take_profit_levels = models.JSONField(
+        default=default_levels,
+        blank=True,
+        db_default=Value([25, 50, 75], models.JSONField()),
+        help_text="Of n levels the i-th fires i/(n+1) of the way to the target and takes that percent of the initial size; [] for none.",
+    )
     management_interval = models.CharField(
         max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", help_text="Empty: the trader's own interval."
     )

@@ -29,6 +29,8 @@ const KINDS = {
   order_changed: ["order", "order", "info"],
   position_opened: ["action", "opened", "good"],
   position_closed: ["action", "closed", "warn"],
+  rule_applied: ["action", "rule", "warn"],
+  trader_paused: ["error", "paused", "bad"],
   position_handled: ["action", "by hand", "warn"],
   position_unprotected: ["error", "unprotected", "bad"],
   workflow_disabled: ["error", "disabled", "bad"],

@@ -97,7 +97,14 @@ class SimulatedDay:
                 created_at=self.clock.now,
             )
             TradingProfile.objects.create(
-                trader=trader, account=account, risk_per_trade_pct=Decimal("0.25"), max_position_notional=12_000, min_risk_reward="1.2"
+                trader=trader,
+                account=account,
+                risk_per_trade_pct=Decimal("0.25"),
+                max_position_notional=12_000,
+                min_risk_reward="1.2",
+                # The day shows the analyst's trees; the mechanical rules have tests of their own.
+                partial_take_profit_levels=[],
+                max_consecutive_losses=0,
             )
             symbols |= set(strategy.symbols)
         first = START_MS - 300 * LENGTH

@@ -60,7 +60,8 @@ def make_account(user: User, *, cash: Decimal | int = 100_000, **over: Any) -> E
 
 def make_profile(trader: Trader, **over: Any) -> TradingProfile:
     account = over.pop("account", None) or make_account(trader.user)
-    values = {"risk_per_trade_pct": Decimal(1), "max_position_notional": Decimal(20_000), "min_risk_reward": Decimal(1)}
+    values: dict[str, Any] = {"risk_per_trade_pct": Decimal(1), "max_position_notional": Decimal(20_000), "min_risk_reward": Decimal(1)}
+    values |= {"partial_take_profit_levels": [], "max_consecutive_losses": 0}
     return TradingProfile.objects.create(trader=trader, account=account, **{**values, **over})
 
 

@@ -74,5 +74,6 @@ class Command(BaseCommand):
                 risk_per_trade_pct=Decimal("0.25"),
                 max_position_notional=Decimal(12_000),
                 max_open_positions=4,
+                max_consecutive_losses=20,  # random prices lose often; a demo that has paused itself shows nothing
                 min_risk_reward=Decimal("1.2"),
             )
