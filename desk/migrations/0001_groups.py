@@ -9,7 +9,7 @@ APPS = ("monitoring", "positions")
 OWN = (
     "view_trader", "change_trader", "view_signal", "view_signalanalysis", "view_monitoringdecision", "view_workflowschedule",
     "view_workflowrun", "view_screeningcheck", "view_candle", "view_absentcandle", "view_instrument", "view_position", "view_order",
-    "view_fill", "view_positionmanagementdecision", "view_exchangeaccount", "view_tradingprofile", "change_tradingprofile",
+    "view_fill", "view_positionmanagementdecision", "view_exchangeaccount", "view_tradingprofile",
 )  # fmt: skip
 OPERATING = ("move_switch", "change_workflowschedule", "manage_position", "add_signal")
 

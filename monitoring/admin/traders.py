@@ -15,7 +15,7 @@ from monitoring import audit, clock, intake
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader
 
-from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, pretty, tag
+from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, pretty, sees_all, tag
 
 STATUS_TONES = {"in_position": "good", "ready": "good", "monitoring": "info", "expired": "quiet", "closed": "quiet"}
 STATE_TONES = {"running": "good", "paused": "warn", "archived": "quiet"}
@@ -53,6 +53,10 @@ class TraderAdmin(KeptAdmin):
         ),
         ("How long it waits", {"fields": ("max_reanalyses", "max_monitoring_duration", "min_price_move_pct")}),
     )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Trader | None = None) -> tuple[str, ...]:
+        """Whoever sees own traders only can't give one away."""
+        return self.readonly_fields if sees_all(request.user) else (*self.readonly_fields, "user")
 
     @admin.display(description="State", ordering="state")
     def state_tag(self, trader: Trader) -> SafeString:

@@ -117,6 +117,9 @@ class TestRoles:
         assert client.get(f"/admin/monitoring/signal/{signals[0].id}/change/").status_code == 200
         assert client.get(f"/admin/monitoring/signal/{signals[1].id}/change/").status_code == 302, "as if it did not exist"
         assert client.get("/admin/monitoring/auditlog/").status_code == 403
+        form = client.get(f"/admin/monitoring/trader/{own.id}/change/").content
+        assert b'name="strategy"' in form
+        assert b'name="user"' not in form, "a trader can't be given away"
 
     def test_a_viewer_sees_all_and_changes_nothing(self, client: Client) -> None:
         trader = make_trader(name="theirs")
