@@ -23,7 +23,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from monitoring import clock, controls, events
-from monitoring.models import WorkflowSchedule
+from monitoring.models import Halt, WorkflowSchedule
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
 from positions.exchange.contract import (
@@ -114,9 +114,16 @@ def place(intent: Intent) -> Order | Denied:
     _outside_transaction()
     if intent.leg not in Order.ADDS_EXPOSURE or _was_sent(intent):
         return _place(intent)
-    with controls.sending_exposure(_scopes(intent.position)) as halt:
+    applying = _scopes(intent.position)
+    if halt := controls.strictest(controls.open_halts(), applying):
+        return _denied(halt)
+    # Committed before the switch is read for good: a halt that gives up waiting for whoever has read it can then name
+    # the order, wherever its sender is held up.
+    order, _ = _intend(intent)
+    with controls.sending_exposure(applying) as halt:
         if halt:
-            return Denied("halted", f"{halt.scope} is {halt.state} by {halt.halted_by}: {halt.reason}")
+            _finish(order, Status.REJECTED, error=str(_denied(halt)))
+            return _denied(halt)
         return _place(intent)
 
 
@@ -218,6 +225,10 @@ def _place(intent: Intent) -> Order:
     except ExchangeError as error:
         return _finish(order, Status.UNKNOWN, error=str(error))
     return absorb(order, report, exchange)
+
+
+def _denied(halt: Halt) -> Denied:
+    return Denied("halted", f"{halt.scope} is {halt.state} by {halt.halted_by}: {halt.reason}")
 
 
 def _scopes(position: Position) -> tuple[str, ...]:
