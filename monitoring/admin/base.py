@@ -99,6 +99,11 @@ def link(target: models.Model | None, text: str = "") -> str | SafeString:
     return format_html('<a href="{}">{}</a>', reverse(name, args=[target.pk]), text or str(target))
 
 
+def page_link(name: str, key: Any, text: str = "page") -> SafeString:
+    """A link to the desk's own page of a record, by the name of its route, which lies on a higher floor."""
+    return format_html('<a href="{}">{}</a>', reverse(f"desk:{name}", args=[key]), text)
+
+
 def list_link(model: str, text: str, **filters: Any) -> SafeString:
     """A link to a list, filtered; `model` is app_model, which may lie on a higher floor."""
     query = "&".join(f"{name}={value}" for name, value in filters.items())

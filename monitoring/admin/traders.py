@@ -15,7 +15,7 @@ from monitoring import audit, clock, intake
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader
 
-from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, pretty, sees_all, tag
+from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, page_link, pretty, sees_all, tag
 
 STATUS_TONES = {"in_position": "good", "ready": "good", "monitoring": "info", "expired": "quiet", "closed": "quiet"}
 STATE_TONES = {"running": "good", "paused": "warn", "archived": "quiet"}
@@ -77,7 +77,7 @@ class TraderAdmin(KeptAdmin):
             return "–"
         signals = list_link("monitoring_signal", "signals", trader__id__exact=trader.pk)
         positions = list_link("positions_position", "positions", trader__id__exact=trader.pk)
-        return join((signals, positions))
+        return join((page_link("trader", trader.pk), signals, positions))
 
     @admin.action(description="Make a new webhook token (the former one stops working)", permissions=["change"])
     def new_webhook_token(self, request: HttpRequest, chosen: QuerySet[Trader]) -> None:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from monitoring import clock, schedules
 from monitoring.models import WorkflowRun, WorkflowSchedule
 
-from .base import RecordAdmin, actor_of, all_fields, join, link, list_link, tag
+from .base import RecordAdmin, actor_of, all_fields, join, link, list_link, page_link, tag
 
 RUN_TONES = {"decided": "good", "skipped": "quiet", "failed": "bad", "late": "warn", "due": "info", "claimed": "info"}
 
@@ -161,7 +161,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
             entity = list_link("monitoring_monitoringdecision", "decisions", signal__id__exact=schedule.entity_id)
         else:
             entity = list_link("positions_positionmanagementdecision", "decisions", position__id__exact=schedule.entity_id)
-        return join((closes, entity))
+        return join((page_link("workflow", schedule.pk), closes, entity))
 
 
 @admin.register(WorkflowRun)
@@ -169,8 +169,8 @@ class WorkflowRunAdmin(RecordAdmin):
     """The close ledger: which closes were owed, and what came of each."""
 
     owner_path = "schedule__user"
-    list_display = ("close", "workflow", "status_tag", "reason", "attempt", "delay", "finished_at")
-    list_filter = ("status", "reason", "schedule__workflow_type", "schedule__interval")
+    list_display = ("close", "workflow", "status_tag", "reason", "gap", "attempt", "delay", "finished_at")
+    list_filter = ("status", "reason", "gap", "schedule__workflow_type", "schedule__interval")
     search_fields = ("schedule__symbol", "reason")
     list_select_related = ("schedule",)
     date_hierarchy = "created_at"

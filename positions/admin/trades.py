@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from monitoring.admin.base import RecordAdmin, all_fields, join, link, list_link, number, pretty, tag
+from monitoring.admin.base import RecordAdmin, all_fields, join, link, list_link, number, page_link, pretty, tag
 from positions.models import Fill, Order, Position, PositionManagementDecision
 
 STATUS_TONES = {"open": "good", "opening": "info", "closing": "warn", "closed": "quiet"}
@@ -63,6 +63,7 @@ class PositionAdmin(RecordAdmin):
     @admin.display(description="Records")
     def more(self, row: Position) -> SafeString:
         parts = (
+            page_link("position", row.pk),
             list_link("positions_order", "orders", position__id__exact=row.pk),
             list_link("positions_positionmanagementdecision", "decisions", position__id__exact=row.pk),
             list_link("monitoring_workflowschedule", "workflow", entity_id=row.pk),
