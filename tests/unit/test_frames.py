@@ -72,6 +72,16 @@ class TestFrames:
         reader.feed(frame(TEXT, b"half")[:4])
         assert not reader.is_between_messages
 
+    @given(st.lists(st.binary(max_size=60), max_size=6))
+    def test_any_bytes_are_frames_or_refused(self, chunks: list[bytes]) -> None:
+        reader = FrameReader(marks=MARKS)
+        try:
+            for chunk in chunks:
+                for message in reader.feed(chunk):
+                    assert message.opcode in (TEXT, BINARY, CLOSE, PING, PONG)
+        except ProtocolError as error:
+            assert str(error)
+
     @pytest.mark.parametrize(
         "raw",
         [
