@@ -90,6 +90,16 @@ def close(position: Position, *, cause: Cause, reason: str, now: datetime) -> st
     return _act(position, "close", lambda _: exit_now(position, cause, reason=reason, now=now), now=now)
 
 
+def resize_protection(position: Position, *, cause: Cause, now: datetime) -> str:
+    """Stop and target for what is held now, after somebody died between a fill and their resizing."""
+
+    def act(_: Holding) -> str | Denied:
+        resized = protection.resize(position, cause=cause, now=now)
+        return APPLIED if resized else Denied("not_placed", "the stop could not be resized; the former one rests on")
+
+    return _act(position, "resize", act, now=now)
+
+
 def settle(position: Position, *, reason: str, now: datetime) -> bool:
     """
     After fills arrived: if the position is flat, take its other orders away and end it; else keep its stop sized.

@@ -10,8 +10,9 @@ from monitoring import closes, controls, handlers
 from monitoring.audit import Actor
 from monitoring.handlers import Close
 from monitoring.models import AuditLog, Event, NotificationDelivery, Trader
-from positions import mechanical, trading
+from positions import mechanical, orders, trading
 from positions.models import Order, Position
+from positions.orders import Cause, Intent
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import candle, make_signal
 from tests.support.trading import BY_HAND, LENGTH, TradingDesk
@@ -82,6 +83,16 @@ class TestRules:
         ruled.close("102.5")
         assert ruled.position.contracts == size
         assert ruled.position.stop_loss == Decimal("101.47")
+
+    def test_a_worker_that_dies_between_a_fill_and_its_stop_leaves_a_stop_that_is_made_to_fit(self, clock: SteppingClock) -> None:
+        ruled = Ruled(clock, partial_take_profit_levels=[50])
+        intent = Intent(ruled.position, "reduce", "sell", "market", ruled.position.contracts / 2, Cause(Order.Cause.RULE, "level-1"))
+        orders.place(intent)  # and here it died: the stop still covers all of it
+        ruled.close("102.5")
+        [stop] = Order.objects.filter(position=ruled.position, leg="stop", status="open")
+        assert stop.quantity == ruled.position.contracts
+        assert Order.objects.filter(position=ruled.position, leg="reduce").count() == 1
+        assert ruled.rules_applied() == []
 
     def test_another_interval_is_none_of_its_business(self, clock: SteppingClock) -> None:
         ruled = Ruled(clock, use_trailing_stop=True, management_interval="1h")
