@@ -96,6 +96,18 @@ def words(name: str, *, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default=default).split(",") if word.strip()]
 
 
+def pairs(name: str) -> dict[str, str]:
+    """A comma-separated list of NAME=VALUE, as OpenTelemetry writes headers; secret, so it may stand in a file."""
+    found = {}
+    for part in secret(name).split(","):
+        key, sign, value = part.partition("=")
+        if part.strip() and not (sign and key.strip()):
+            raise ImproperlyConfigured(f"{name} has {part.strip()[:20]!r}…; NAME=VALUE is needed, separated by commas")
+        if part.strip():
+            found[key.strip()] = value.strip()
+    return found
+
+
 def generated_secret(path: Path) -> str:
     """The random secret kept in `path`, readable by its owner only and made on first use by whoever comes first."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.choice("LOG_LEVEL", default="INFO", allowed={"DEBUG", "INFO", "WARNING", "ERROR"})},
-    "loggers": {"django-q": {"level": "WARNING"}},
+    "loggers": {"django-q": {"level": "WARNING"}, "opentelemetry": {"level": "ERROR"}},
 }
 
 # --- Database -------------------------------------------------------------------------------------------------------
@@ -177,12 +177,21 @@ ANALYST = env.choice("ANALYST", default="rules", allowed={"rules", "llm"})
 LLM_BASE_URL = env.url("LLM_BASE_URL", default="", schemes={"http", "https"})
 LLM_API_KEY = env.secret("LLM_API_KEY")
 LLM_MODEL = env.text("LLM_MODEL")
+LLM_MODELS_FILE = env.text("LLM_MODELS_FILE")
+LLM_MAX_ATTEMPTS = env.integer("LLM_MAX_ATTEMPTS", default=3, minimum=1, maximum=10)
 LLM_TIMEOUT_SECONDS = env.integer("LLM_TIMEOUT_SECONDS", default=60, minimum=1, maximum=600)
 LLM_MAX_CONCURRENCY = env.integer("LLM_MAX_CONCURRENCY", default=200, minimum=1, maximum=100_000)
 LLM_REQUESTS_PER_MINUTE = env.integer("LLM_REQUESTS_PER_MINUTE", default=0, minimum=0, maximum=10_000_000)  # 0: no limit
 DAILY_BUDGET_USD = env.decimal("DAILY_BUDGET_USD", default="0", minimum="0")  # 0: no limit
+LLM_FILES = [BASE_DIR / "config" / "llm_models.toml", *([Path(LLM_MODELS_FILE)] if LLM_MODELS_FILE else [])]
 if ANALYST == "llm" and not (LLM_BASE_URL and LLM_MODEL):
     raise ImproperlyConfigured("ANALYST is llm, which needs LLM_BASE_URL (up to and including /v1) and LLM_MODEL")
+
+# --- Traces ---------------------------------------------------------------------------------------------------------
+# The names are OpenTelemetry's own. Braintrust: https://api.braintrust.dev/otel with "Authorization=Bearer KEY, x-bt-parent=…".
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="", schemes={"http", "https"})
+OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+TRACE_CONTENT = env.boolean("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", default=False)
 
 # --- Queue ----------------------------------------------------------------------------------------------------------
 # A job may wait in a worker's memory for timeout x ceil((queue_limit + 1) / workers) with its retry clock running.

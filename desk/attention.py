@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import connection
 from django.urls import reverse
@@ -28,6 +29,11 @@ SELECT id, symbol, side, contracts FROM positions
                     WHERE o.position_id = positions.id AND o.leg = 'stop' AND o.status IN ('open', 'partially_filled'))
  ORDER BY opened_at LIMIT %s
 """
+ENDPOINTS = "SELECT base_url, last_error FROM analyst_endpoints WHERE open_until IS NOT NULL ORDER BY base_url"
+USED_UP = """
+SELECT t.name, d.amount_usd FROM daily_spend d LEFT JOIN traders t ON d.scope = t.id::text
+ WHERE d.day = %s AND d.told_at IS NOT NULL ORDER BY d.scope = 'all' DESC, t.name
+"""
 LATE = """
 SELECT s.id, s.symbol, s.interval, count(*) FROM workflow_runs r JOIN workflow_schedules s ON s.id = r.schedule_id
  WHERE r.status = 'late' AND r.created_at > %s GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT %s
@@ -37,7 +43,7 @@ LATE_LATELY = timedelta(minutes=15)
 
 def read(*, speed: float) -> list[dict[str, Any]]:
     """The items as plain JSON values, the worst first: `title`, `url`, `text`, `tail`, and whether it is `off` for good."""
-    return [*_unprotected(), *_markets(speed), *_workflows(), *_late()]
+    return [*_unprotected(), *_endpoints(), *_budget(), *_markets(speed), *_workflows(), *_late()]
 
 
 def _unprotected() -> list[dict[str, Any]]:
@@ -48,6 +54,22 @@ def _unprotected() -> list[dict[str, Any]]:
         _item(symbol, f"{side} {contracts.normalize():f} has no stop at the exchange", view="desk:position", key=key, tail="stop", off=True)
         for key, symbol, side, contracts in rows
     ]
+
+
+def _endpoints() -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(ENDPOINTS)
+        rows = cursor.fetchall()
+    view, text = "admin:monitoring_analystendpoint_changelist", "the analyst does not answer: "
+    return [_item(urlsplit(url).netloc, text + error[:120], view=view, tail="LLM", off=True) for url, error in rows]
+
+
+def _budget() -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(USED_UP, [clock.now().date()])
+        rows = cursor.fetchall()
+    view, text = "admin:monitoring_budgetreservation_changelist", "the analyst's budget of the day is used up"
+    return [_item(name or "Everybody", text, view=view, tail=f"${spent:.2f}") for name, spent in rows]
 
 
 def _late() -> list[dict[str, Any]]:

@@ -77,6 +77,26 @@ TABLES = {
 }
 
 
+TARGETS = """
+SELECT count(*), count(*) FILTER (WHERE a.outcome NOT IN ('ok', 'halted', 'over_budget')), avg(a.latency_ms),
+       sum(coalesce(a.prompt_tokens, 0) + coalesce(a.completion_tokens, 0)),
+       count(*) FILTER (WHERE a.prompt_tokens IS NOT NULL)
+  FROM signal_analyses a JOIN traders t ON t.id = a.trader_id
+ WHERE a.created_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s) AND a.attempt_log @> '[{"analyst": "llm"}]'
+"""
+ERROR_RATE_PCT, MEAN_LATENCY_S, TOKENS_EACH = 1.0, 5.0, 1100  # what a model should keep to
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure of the models that were asked, and what it should be; `is_met` None: nobody was asked."""
+
+    name: str
+    value: str
+    target: str
+    is_met: bool | None
+
+
 @dataclass(frozen=True)
 class Table:
     """One table: what it is grouped by, what else it could be, and its rows."""
@@ -110,6 +130,28 @@ def read(key: str, *, by: str, since: datetime, user_id: UUID | None) -> Table:
         columns = [column.name for column in cursor.description or ()][1:]
         rows = [("–" if row[0] is None else row[0], *row[1:]) for row in cursor.fetchall()]
     return Table(key, title, by, list(choices), columns, rows)
+
+
+def targets(*, since: datetime, days: int, user_id: UUID | None) -> list[Target]:
+    """How models do against what they should: errors, latency, tokens of an analysis and of a day."""
+    with connection.cursor() as cursor:
+        cursor.execute(TARGETS, {"since": since, "user": user_id})
+        asked, failed, latency_ms, tokens, counted = cursor.fetchone()
+    if not asked:
+        return []
+    error_pct, mean_s = 100 * failed / asked, float(latency_ms) / 1000
+    each = float(tokens) / counted if counted else None
+    return [
+        Target("Error rate", f"{error_pct:.2f} %", f"under {ERROR_RATE_PCT:.0f} %", error_pct < ERROR_RATE_PCT),
+        Target("Mean latency", f"{mean_s:.1f} s", f"under {MEAN_LATENCY_S:.0f} s", mean_s < MEAN_LATENCY_S),
+        Target(
+            "Tokens an analysis",
+            "–" if each is None else f"{each:,.0f}",
+            f"about {TOKENS_EACH:,}",
+            each is not None and each < 1.5 * TOKENS_EACH,
+        ),
+        Target("Tokens a day", f"{tokens / days:,.0f}", f"about {asked / days * TOKENS_EACH:,.0f}", tokens < 1.5 * asked * TOKENS_EACH),
+    ]
 
 
 def _harmless(value: Any) -> Any:

@@ -29,4 +29,5 @@ def page(request: HttpRequest) -> HttpResponse:
         answer["Content-Disposition"] = f'attachment; filename="{key}-by-{table.by}-{period}.csv"'
         return answer
     tables = [stats.read(key, by=by, since=since, user_id=user_id) for key, by in chosen.items()]
-    return render(request, "desk/stats.html", {"tables": tables, "periods": list(stats.PERIODS), "period": period})
+    targets = stats.targets(since=since, days=stats.PERIODS[period], user_id=user_id)
+    return render(request, "desk/stats.html", {"tables": tables, "targets": targets, "periods": list(stats.PERIODS), "period": period})

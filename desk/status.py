@@ -9,12 +9,12 @@ from django.db import close_old_connections, connection
 
 from desk import attention, health
 from monitoring import clock, controls, heartbeats
+from monitoring.asking import budget
 
 SILENT_FEED_S = 30.0  # real time; every followed exchange sends something more often
 
 TODAY = """
 SELECT (SELECT count(*) FROM signal_analyses WHERE created_at >= %(since)s AND outcome = 'ok'),
-       (SELECT coalesce(sum(cost_usd), 0) FROM signal_analyses WHERE created_at >= %(since)s),
        (SELECT count(*) FROM workflow_runs WHERE created_at >= %(since)s AND status = 'late'),
        (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY close_to_decision_ms)
           FROM (SELECT close_to_decision_ms FROM workflow_runs WHERE status = 'decided' ORDER BY created_at DESC LIMIT 200) r),
@@ -36,9 +36,10 @@ def read() -> dict[str, Any]:
     close_old_connections()
     seen = health.overview()
     now = clock.now()
+    spent = budget.spent_today(now=now)
     with connection.cursor() as cursor:
         cursor.execute(TODAY, {"since": now.replace(hour=0, minute=0, second=0, microsecond=0)})
-        decisions, cost, late, lag_ms, open_pnl, closed_pnl = cursor.fetchone()
+        decisions, late, lag_ms, open_pnl, closed_pnl = cursor.fetchone()
         cursor.execute(POSITIONS)
         positions = [_position(row) for row in cursor.fetchall()]
     return {
@@ -49,7 +50,9 @@ def read() -> dict[str, Any]:
         "workflows": seen.active_workflows,
         "late": late,
         "decisions": decisions,
-        "cost": float(cost),
+        "cost": float(spent.amount_usd),
+        "budget": None if spent.budget_usd is None else float(spent.budget_usd),
+        "projected": float(budget.projected(spent=spent.amount_usd, now=now)),
         "lag_ms": None if lag_ms is None else float(lag_ms) / float(settings.CLOCK_SPEED),
         "open_pnl": float(open_pnl),
         "closed_pnl": float(closed_pnl),

@@ -31,6 +31,11 @@ def from_real(*, real_s: float) -> int:
     return int((epoch + (real_s - epoch) * speed) * 1000)
 
 
+def real_now() -> datetime:
+    """Real time, for what the outside world dates: headers, traces."""
+    return datetime.fromtimestamp(time.time(), tz=UTC)
+
+
 @contextlib.contextmanager
 def override(source: Callable[[], int]) -> Iterator[None]:
     """Take app time from `source` (ms) for a while, in this process only: how a test walks through a day."""

@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from monitoring import candles, clock, controls, handlers, indicators, ledger, recording, snapshot
-from monitoring.analyst import ask
 from monitoring.analyst.contract import Question
+from monitoring.asking import ask
 from monitoring.candles import CandleKey, Hole
 from monitoring.handlers import Case, Close, Unasked
 from monitoring.indicators import Reading, Window
@@ -142,6 +142,10 @@ def _question(case: Case, window: Window, readings: Mapping[str, Reading]) -> Qu
         analyst=case.trader.analyst,
         model=case.trader.ai_model or settings.LLM_MODEL,
         deadline=handlers.deadline_of(open_time=case.run.candle_time, interval=schedule.interval, trader=case.trader),
+        fallbacks=tuple(case.trader.fallbacks),
+        trader_id=case.trader.id,
+        daily_budget_usd=case.trader.daily_budget_usd,
+        scopes=controls.scopes(trader_id=case.trader.id, symbol=schedule.symbol, schedule_id=schedule.id),
     )
 
 

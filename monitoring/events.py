@@ -41,6 +41,9 @@ KINDS: dict[str, frozenset[str]] = {
             "latency_ms",
         }
     ),
+    "analyst_down": frozenset({"endpoint", "failures", "error"}),
+    "analyst_up": frozenset({"endpoint", "failures", "error"}),
+    "budget_used_up": frozenset({"scope", "day", "budget_usd", "spent_usd"}),
     "no_decision": frozenset({"symbol", "interval", "workflow_type", "candle_time", "outcome", "error"}),
     "management_action": frozenset(
         {

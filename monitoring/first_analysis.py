@@ -16,9 +16,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
-from monitoring import candles, clock, controls, events, indicators, intervals, jobs, ledger, signal_life, snapshot
-from monitoring.analyst import ask
+from monitoring import candles, clock, controls, events, indicators, intervals, jobs, ledger, rollout, signal_life, snapshot
 from monitoring.analyst.contract import Answer, Kind, Question
+from monitoring.asking import ask
 from monitoring.candles import CandleKey, Hole
 from monitoring.conditions import ConditionError
 from monitoring.events import NewEvent
@@ -144,6 +144,10 @@ def _question(signal: Signal, window: Window, *, now: datetime) -> Question:
         analyst=trader.analyst,
         model=trader.ai_model or settings.LLM_MODEL,
         deadline=_deadline(signal),
+        fallbacks=tuple(trader.fallbacks),
+        trader_id=trader.id,
+        daily_budget_usd=trader.daily_budget_usd,
+        scopes=controls.scopes(trader_id=trader.id, symbol=signal.symbol),
     )
 
 
@@ -177,7 +181,8 @@ def _record(
         }
         SignalAnalysis.objects.bulk_create(rows.values())
         moves = [Move(by_id[i], Signal.Status.EXPIRED, reason) for i, reason in dropped.items() if i in ours]
-        moves += [_move(by_id[i], answers[i]) for i in rows]
+        admitted = rollout.admitted({by_id[i].trader for i in rows})
+        moves += [_move(by_id[i], answers[i], may_wait=by_id[i].trader_id in admitted) for i in rows]
         events.record_many((_event(by_id[i], answers[i]) for i in rows), now=now)
         moved = signal_life.move(moves, now=now)
         _start_monitoring([signal for signal in moved if signal.status == Signal.Status.MONITORING], now=now)
@@ -186,7 +191,7 @@ def _record(
                 jobs.enqueue(jobs.Job.OPEN_POSITION, analysis_id=str(rows[signal.id].id))
 
 
-def _move(signal: Signal, answer: Answer) -> Move:
+def _move(signal: Signal, answer: Answer, *, may_wait: bool) -> Move:
     verdict = answer.verdict
     if verdict is None:
         return Move(signal, Signal.Status.EXPIRED, f"no decision: {answer.outcome}")
@@ -194,6 +199,8 @@ def _move(signal: Signal, answer: Answer) -> Move:
         return Move(signal, Signal.Status.EXPIRED, f"bad setup: {verdict.reasoning[:300]}")
     if verdict.decision == "enter_trade" and confident_enough(verdict, signal.trader):
         return Move(signal, Signal.Status.READY, "analyst: enter_trade")
+    if not may_wait:
+        return Move(signal, Signal.Status.EXPIRED, f"{verdict.decision}, and continuous monitoring is not on for this trader")
     if verdict.decision == "enter_trade":
         return Move(signal, Signal.Status.MONITORING, f"confidence {verdict.confidence} is under {signal.trader.min_confidence_to_enter}")
     return Move(signal, Signal.Status.MONITORING, "analyst: wait")

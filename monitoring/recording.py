@@ -50,7 +50,11 @@ def analysis_row(
         completion_tokens=answer.completion_tokens,
         cost_usd=answer.cost_usd,
         latency_ms=answer.latency_ms,
-        attempts=answer.attempts,
+        attempts=max(1, len(answer.attempts)),
+        attempt_log=[attempt.as_json() for attempt in answer.attempts],
+        response_headers=dict(answer.headers),
+        ungrounded=list(answer.ungrounded),
+        trace_id=answer.trace_id,
         candle_time=candle_time,
         created_at=now,
     )

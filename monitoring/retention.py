@@ -31,6 +31,9 @@ STATEMENTS = {
              WHERE r.created_at < %(before)s AND r.status IN ('skipped', 'failed', 'late')
                AND NOT EXISTS (SELECT 1 FROM signal_analyses a WHERE a.run_id = r.id)
              LIMIT %(batch)s)""",
+    "reservations": """
+        DELETE FROM budget_reservations WHERE id IN (
+            SELECT id FROM budget_reservations WHERE granted_at < now() - %(age)s AND finished_at IS NOT NULL LIMIT %(batch)s)""",
     "failed jobs": """
         DELETE FROM django_q_task WHERE id IN (SELECT id FROM django_q_task WHERE stopped < now() - %(age)s LIMIT %(batch)s)""",
 }

@@ -9,6 +9,7 @@ for name in ("DATABASE_URL", "ANALYST", "CLOCK_SPEED", "CLOCK_EPOCH", "MARKET"):
 if "TEST_DATABASE_URL" in os.environ:  # another server than the embedded one, to test against an older PostgreSQL
     os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]
 os.environ.setdefault("DATA_DIR", str(ROOT / "var" / "test"))
+os.environ["LLM_MODELS_FILE"] = str(ROOT / "tests" / "models.toml")
 os.environ["MARKET_WS_URL"] = "ws://127.0.0.1:1"
 os.environ["MARKET_REST_URL"] = "http://127.0.0.1:1"
 

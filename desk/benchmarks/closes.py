@@ -52,6 +52,7 @@ def run(*, counts: Sequence[int], latency_s: float, workers: int, database_url: 
     with _endpoint(latency_s) as address:
         environment = {**os.environ, "DATABASE_URL": database_url, "QUEUE_WORKERS": str(workers), "LOG_LEVEL": "WARNING"}
         environment |= {"LLM_BASE_URL": address, "LLM_MODEL": MODEL, "LLM_MAX_CONCURRENCY": "5000"}
+        environment["LLM_MODELS_FILE"] = str(settings.BASE_DIR / "desk" / "benchmarks" / "models.toml")
         for workflows in counts:
             for analyst in ("rules", "llm"):
                 _prepare(workflows, analyst)

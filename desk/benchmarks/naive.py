@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import transaction
 
 from monitoring import candles, clock, events, handlers, indicators, intervals, recording, setup_workflow, snapshot
-from monitoring.analyst import ask
 from monitoring.analyst.contract import Kind, Question
+from monitoring.asking import ask
 from monitoring.candles import CandleKey
 from monitoring.events import NewEvent
 from monitoring.indicators import Window

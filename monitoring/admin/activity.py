@@ -16,7 +16,6 @@ from monitoring.events import NewEvent
 from monitoring.models import (
     AbsentCandle,
     AuditLog,
-    BudgetReservation,
     Candle,
     Event,
     Halt,
@@ -150,16 +149,6 @@ class HeartbeatAdmin(RecordAdmin):
     list_display = ("kind", "instance", "started_at", "beat_at")
     list_filter = ("kind",)
     ordering = ("-beat_at",)
-
-
-@admin.register(BudgetReservation)
-class BudgetReservationAdmin(RecordAdmin):
-    """Money set aside for questions."""
-
-    list_display = ("day", "trader", "reserved_usd", "spent_usd", "created_at")
-    list_filter = ("trader",)
-    list_select_related = ("trader",)
-    date_hierarchy = "day"
 
 
 class TargetForm(forms.ModelForm):

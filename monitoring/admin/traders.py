@@ -44,6 +44,7 @@ class TraderAdmin(KeptAdmin):
                 "fields": (
                     "analyst",
                     "ai_model",
+                    "fallbacks",
                     "auto_analyze_signals",
                     "min_confidence_to_enter",
                     "decision_deadline_pct",

@@ -7,13 +7,16 @@ is none; "no decision" never turns into wait or hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+
+N = TypeVar("N", int, Decimal)
+RULES = "rules"
 
 
 class Kind(StrEnum):
@@ -30,6 +33,7 @@ ALLOWED: dict[Kind, tuple[str, ...]] = {
     Kind.MANAGEMENT: ("hold", "adjust_sl", "adjust_tp", "add", "reduce", "close"),
 }
 ENTERS = ("enter_trade", "enter")
+ADDS_RISK = (*ENTERS, "add")
 
 
 class Outcome(StrEnum):
@@ -119,6 +123,37 @@ class Question:
     analyst: str
     model: str
     deadline: datetime
+    fallbacks: tuple[str, ...] = ()  # asked in turn when there is no decision: names of models, or "rules"
+    trader_id: UUID | None = None
+    daily_budget_usd: Decimal | None = None  # of the trader, besides everybody's
+    scopes: tuple[str, ...] = ()  # of the switches that may stop it
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Everybody it may be put to, in order: names of models, or "rules"."""
+        return (RULES if self.analyst == RULES else self.model, *self.fallbacks)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to get an answer: of whom, when, and what became of it. A retry and a fallback are further attempts."""
+
+    analyst: str
+    model: str
+    outcome: Outcome
+    error: str = ""
+    status: int | None = None  # of HTTP, when there was one
+    waited_ms: int = 0  # for a slot, for back-off, for a circuit to close
+    latency_ms: int = 0
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: Decimal | None = None  # None: not known; the budget then keeps what was reserved
+
+    def as_json(self) -> dict[str, Any]:
+        """The form kept with the analysis."""
+        cost = None if self.cost_usd is None else f"{self.cost_usd:f}"
+        return {**vars(self), "outcome": self.outcome.value, "error": self.error[:500], "cost_usd": cost}
 
 
 @dataclass(frozen=True)
@@ -133,12 +168,32 @@ class Answer:
     prompt_version: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
     raw_response: str = ""
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost_usd: Decimal | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ungrounded: tuple[str, ...] = ()  # numbers it quotes that are not in the snapshot
     latency_ms: int = 0
-    attempts: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    trace_id: str = ""
 
     def __post_init__(self) -> None:
         if (self.verdict is None) == (self.outcome is Outcome.OK):
             raise ValueError(f"an answer with outcome {self.outcome} and verdict {self.verdict}")
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Of all attempts; None when none of them says."""
+        return _total(attempt.prompt_tokens for attempt in self.attempts)
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """Of all attempts; None when none of them says."""
+        return _total(attempt.completion_tokens for attempt in self.attempts)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """Of all attempts whose cost is known; None when it is known of none."""
+        return _total(attempt.cost_usd for attempt in self.attempts)
+
+
+def _total(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .contract import ALLOWED, ENTERS, Kind, TradePlan, Verdict
 
 LONGEST_ANSWER = 100_000  # characters
+LONGEST_NUMBER = 40  # characters
 REQUIRED_DETAIL = {"adjust_sl": "newStopLoss", "adjust_tp": "newTakeProfit", "reduce": "reduceAmount", "add": "addAmount"}
 
 Price = Annotated[Decimal, Field(gt=0, lt=Decimal("1e15"), allow_inf_nan=False)]
@@ -59,8 +61,8 @@ class _Answer(_Strict):
     decision: str
     confidence: Fraction
     reasoning: Annotated[str, Field(min_length=1, max_length=4000)]
-    tradePlan: _Plan | None
-    details: _Details | None
+    tradePlan: _Plan | None = None  # only asked for where it may be needed
+    details: _Details | None = None
     marketConditions: _Market | None
 
 
@@ -73,7 +75,7 @@ def parse(text: str, *, kind: Kind) -> Verdict:
     if len(text) > LONGEST_ANSWER:
         raise InvalidAnswer(f"the answer has {len(text)} characters")
     try:
-        raw = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse)
+        raw = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"not JSON: {error}") from error
     try:
@@ -84,6 +86,7 @@ def parse(text: str, *, kind: Kind) -> Verdict:
     return _verdict(answer, kind)
 
 
+@cache
 def json_schema(kind: Kind) -> dict[str, Any]:
     """The schema for `response_format`."""
     number, nullable, name = {"type": "number"}, {"type": ["number", "null"]}, {"type": ["string", "null"]}
@@ -104,11 +107,15 @@ def json_schema(kind: Kind) -> dict[str, Any]:
             "decision": {"type": "string", "enum": list(ALLOWED[kind])},
             "confidence": number,
             "reasoning": {"type": "string"},
-            "tradePlan": plan,
-            "details": details,
+            **({"details": details} if kind is Kind.MANAGEMENT else {"tradePlan": plan}),
             "marketConditions": market,
         }
     )
+
+
+def in_words(kind: Kind) -> str:
+    """The schema as text, for a model that can't be held to one."""
+    return json.dumps(json_schema(kind), separators=(",", ":"))
 
 
 def _object(properties: dict[str, Any], *, null: bool = False) -> dict[str, Any]:
@@ -116,9 +123,19 @@ def _object(properties: dict[str, Any], *, null: bool = False) -> dict[str, Any]
     return {"type": kind, "additionalProperties": False, "required": list(properties), "properties": properties}
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands twice would leave it to the parser which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
 def _number(literal: str) -> Decimal:
+    if len(literal) > LONGEST_NUMBER:
+        raise ValueError(f"number {literal[:20]}… has {len(literal)} digits")
     value = Decimal(literal)
-    if abs(value.adjusted()) > 30:
+    if value and abs(value.adjusted()) > 30:
         raise ValueError(f"number {literal[:20]} is out of all bounds")
     return value
 

@@ -7,8 +7,6 @@ from django.db.models import Q
 
 from monitoring import fields
 
-from .traders import Trader
-
 
 class Installation(models.Model):
     """One row: the clock and the data source of this database. A process that was started with others refuses."""
@@ -43,24 +41,3 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.instance}"
-
-
-class BudgetReservation(models.Model):
-    """Money set aside before an analyst is asked, and what was spent in the end."""
-
-    id = fields.uuid_key()
-    trader = models.ForeignKey(Trader, on_delete=models.PROTECT, related_name="+")
-    day = models.DateField()
-    reserved_usd = fields.NumericField()
-    spent_usd = fields.NumericField(null=True, blank=True)
-    lease_until = models.DateTimeField()
-    settled_at = models.DateTimeField(null=True, blank=True)
-    created_at = fields.created_at()
-
-    class Meta:
-        db_table = "budget_reservations"
-        constraints = [models.CheckConstraint(condition=Q(reserved_usd__gte=0), name="reservation_not_negative")]
-        indexes = [models.Index(fields=["day", "trader"], name="reservation_by_day")]
-
-    def __str__(self) -> str:
-        return f"{self.day}: {self.reserved_usd}"

@@ -59,6 +59,9 @@ class Trader(models.Model):
     target_r = fields.NumericField(default=2, db_default=2, help_text="Distance of the target, in multiples of the stop distance.")
     analyst = models.CharField(max_length=8, choices=Analyst, default=default_analyst, db_default=Analyst.RULES)
     ai_model = models.CharField(max_length=120, blank=True, default="", db_default="")
+    fallbacks = fields.json_list(
+        help_text='Asked in turn when a model gives no decision: names of models, or "rules" as the last: ["gpt-4o-mini", "rules"].'
+    )
     auto_analyze_signals = models.BooleanField(default=True, db_default=True)
     is_test = models.BooleanField(default=False, db_default=False)
     state = models.CharField(max_length=16, choices=State, default=State.RUNNING, db_default=State.RUNNING)
@@ -111,6 +114,8 @@ class Trader(models.Model):
                 check(getattr(self, name))
             except conditions.ConditionError as error:
                 errors[name] = str(error)
+        if problem := _wrong_fallbacks(self.fallbacks):
+            errors["fallbacks"] = problem
         self.symbols = [symbol.strip().upper() if self.market != "polymarket" else symbol.strip() for symbol in self.symbols or []]
         known = set(Instrument.objects.filter(market=self.market, symbol__in=self.symbols).values_list("symbol", flat=True))
         unknown = [symbol for symbol in self.symbols if symbol not in known]
@@ -122,3 +127,12 @@ class Trader(models.Model):
             errors["side"] = "A spot market can't be sold short."
         if errors:
             raise ValidationError(errors)
+
+
+def _wrong_fallbacks(fallbacks: object) -> str:
+    """What is wrong with a chain of analysts, or nothing."""
+    if not isinstance(fallbacks, list) or not all(isinstance(name, str) and 0 < len(name.strip()) <= 120 for name in fallbacks):
+        return "A list of names is needed."
+    if "rules" in fallbacks[:-1]:
+        return "The rules always answer: nothing after them would be asked."
+    return "" if len(fallbacks) <= 3 else "At most three can be asked within one deadline."

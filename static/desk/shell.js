@@ -52,7 +52,9 @@ function show(next) {
   set("s-listener", live ? feed : age === null ? "never seen" : `gone for ${Math.round(age)} s`);
   set("s-queue", String(status.queue));
   set("s-late", String(status.late));
-  set("s-cost", `$${status.cost.toFixed(2)}`);
+  const budget = status.budget === null ? "" : ` of $${status.budget.toFixed(2)}`;
+  set("s-cost", `$${status.cost.toFixed(2)}${budget}`);
+  $("s-cost").title = `$${status.projected.toFixed(2)} by the end of the day, if it goes on like this`;
   showHalts(status.halts);
   tick();
   listeners.status.forEach((listener) => listener(status));

@@ -23,21 +23,20 @@ from monitoring.models import (
     WorkflowRun,
     WorkflowSchedule,
 )
-from tests.support.analysts import StubEndpoint, completion, verdict
+from tests.support.analysts import StubEndpoint, completion, entering, verdict
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import ALWAYS, NEVER, make_schedule, make_signal, make_trader, simulated
 from tests.support.queue import waiting
 
 LENGTH = intervals.length_ms("5m")
 pytestmark = pytest.mark.django_db
-PLAN = {"entry": 100, "stopLoss": 98, "takeProfit": 104, "positionSize": None, "timeframe": None}
 
 
 @pytest.fixture
 def stub(settings) -> Iterator[StubEndpoint]:
     endpoint = StubEndpoint(lambda _: completion(verdict("continue")))
     with endpoint.running():
-        settings.LLM_BASE_URL, settings.LLM_MODEL = endpoint.url, "stub-1"
+        settings.LLM_BASE_URL, settings.LLM_MODEL, settings.LLM_MAX_ATTEMPTS = endpoint.url, "stub-1", 1
         yield endpoint
 
 
@@ -158,9 +157,9 @@ class TestDeadlines:
     def test_an_answer_that_comes_too_late_is_kept_and_not_acted_on(self, clock: SteppingClock, stub: StubEndpoint) -> None:
         desk = Desk(clock, analyst="llm")
 
-        def answer(_: Any) -> Any:
+        def answer(body: Any) -> Any:
             clock.forward(seconds=130)
-            return completion(verdict("enter", tradePlan=PLAN))
+            return completion(entering(body))
 
         stub.script = answer
         run = desk.close()
@@ -201,10 +200,10 @@ class TestSwitches:
     def test_a_workflow_disabled_while_the_question_is_out_is_not_acted_on(self, clock: SteppingClock, stub: StubEndpoint) -> None:
         desk = Desk(clock, analyst="llm")
 
-        def answer(_: Any) -> Any:  # on the endpoint's own thread and connection
+        def answer(body: Any) -> Any:  # on the endpoint's own thread and connection
             WorkflowSchedule.objects.update(is_active=False, stopped_at=clock.now, stop_reason="operator")
             connection.close()
-            return completion(verdict("enter", tradePlan=PLAN))
+            return completion(entering(body))
 
         stub.script = answer
         run = desk.close()

@@ -1,0 +1,161 @@
+"""
+What a day may cost: of everybody, and of each trader.
+
+The totals are rows that are locked while money is reserved, so that any number of processes together never reserve a
+cent more than the budget. A day is a day of the desk's clock, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from monitoring import events
+from monitoring.events import NewEvent
+from monitoring.models import DailySpend, Trader
+from monitoring.notifications import notify
+
+EVERYBODY = "all"
+ADD = """
+INSERT INTO daily_spend (day, scope, amount_usd)
+SELECT a.day, a.scope, a.amount FROM unnest(%s::date[], %s::text[], %s::numeric[]) AS a(day, scope, amount)
+ON CONFLICT (day, scope) DO UPDATE SET amount_usd = daily_spend.amount_usd + excluded.amount_usd
+"""
+TELL = "UPDATE daily_spend SET told_at = clock_timestamp() WHERE day = %s AND scope = %s AND told_at IS NULL"
+
+
+class Wanting(Protocol):
+    """What wants to be paid for."""
+
+    @property
+    def key(self) -> UUID: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def trader_id(self) -> UUID | None: ...
+    @property
+    def most_usd(self) -> Decimal | None: ...
+    @property
+    def trader_budget_usd(self) -> Decimal | None: ...
+
+
+W = TypeVar("W", bound=Wanting)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Of one day and scope, reservations included; `budget_usd` None: no limit."""
+
+    amount_usd: Decimal
+    budget_usd: Decimal | None
+
+
+def affordable(wishes: Sequence[W], *, now: datetime) -> tuple[list[W], dict[UUID, str]]:
+    """
+    Those of the wishes that the budgets still allow, in their order, and why not the others.
+
+    Call it in the transaction that then reserves: the totals stay locked until it ends.
+    """
+    limits = _limits(wishes)
+    spent = _locked(limits, day=now.date()) if limits else {}
+    kept, refused, used_up = [], {}, set()
+    for wish in wishes:
+        if wish.most_usd is None:
+            refused[wish.key] = f"{wish.model} has no price: give it one in LLM_MODELS_FILE (0 for a local model)"
+            continue
+        scopes = [scope for scope in (EVERYBODY, str(wish.trader_id)) if scope in limits]
+        short = next((scope for scope in scopes if spent[scope] + wish.most_usd > limits[scope]), None)
+        if short is None:
+            kept.append(wish)
+            for scope in scopes:
+                spent[scope] += wish.most_usd
+        else:
+            refused[wish.key] = f"{spent[short]:.4f} of {limits[short]:f} USD of the day are spent or reserved ({_named(short)})"
+            used_up.add(short)
+    for scope in sorted(used_up):
+        _tell(scope, budget=limits[scope], spent=spent[scope], now=now)
+    return kept, refused
+
+
+def reserve(amounts: Iterable[tuple[UUID | None, Decimal]], *, day: date) -> None:
+    """Add to the totals of a day."""
+    _add((day, trader_id, amount) for trader_id, amount in amounts)
+
+
+def settle(rows: Iterable[tuple[UUID | None, date, Decimal, Decimal | None]]) -> None:
+    """Replace reservations by what was spent; rows are trader, day, reserved and cost. An unknown cost stays reserved."""
+    _add((day, trader_id, cost - reserved) for trader_id, day, reserved, cost in rows if cost is not None)
+
+
+def spent_today(*, now: datetime) -> Spent:
+    """Of everybody."""
+    row = DailySpend.objects.filter(day=now.date(), scope=EVERYBODY).first()
+    return Spent(row.amount_usd if row else Decimal(0), settings.DAILY_BUDGET_USD or None)
+
+
+def projected(*, spent: Decimal, now: datetime) -> Decimal:
+    """What the day comes to if it goes on as it went so far; not before a quarter of an hour of it has passed."""
+    passed = Decimal(now.hour * 3600 + now.minute * 60 + now.second)
+    return spent * 86_400 / passed if passed >= 900 else spent
+
+
+def _limits(wishes: Iterable[Wanting]) -> dict[str, Decimal]:
+    limits = {str(wish.trader_id): wish.trader_budget_usd for wish in wishes if wish.trader_id and wish.trader_budget_usd is not None}
+    if settings.DAILY_BUDGET_USD:
+        limits[EVERYBODY] = settings.DAILY_BUDGET_USD
+    return limits
+
+
+def _locked(scopes: Mapping[str, Decimal], *, day: date) -> dict[str, Decimal]:
+    """The totals of these scopes, locked in one order."""
+    _add_all([(day, scope, Decimal(0)) for scope in sorted(scopes)])
+    rows = DailySpend.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope")
+    return {row.scope: row.amount_usd for row in rows}
+
+
+def _add(amounts: Iterable[tuple[date, UUID | None, Decimal]]) -> None:
+    totals: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for day, trader_id, amount in amounts:
+        totals[day, EVERYBODY] += amount
+        if trader_id:
+            totals[day, str(trader_id)] += amount
+    if totals:
+        _add_all([(day, scope, totals[day, scope]) for day, scope in sorted(totals)])
+
+
+def _add_all(rows: Sequence[tuple[date, str, Decimal]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(ADD, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _named(scope: str) -> str:
+    return "the daily budget of everybody" if scope == EVERYBODY else "the trader's own"
+
+
+def _tell(scope: str, *, budget: Decimal, spent: Decimal, now: datetime) -> None:
+    """Once a day and scope."""
+    with connection.cursor() as cursor:
+        cursor.execute(TELL, [now.date(), scope])
+        if not cursor.rowcount:
+            return
+    trader = None if scope == EVERYBODY else Trader.objects.filter(pk=scope).first()
+    name, day = trader.name if trader else EVERYBODY, now.date().isoformat()
+    data = {"scope": name, "day": day, "budget_usd": str(budget), "spent_usd": str(spent)}
+    text = f"the daily budget of {trader.name if trader else 'everybody'} is used up: {spent:.4f} of {budget:f} USD"
+    event = NewEvent(
+        "budget_used_up",
+        text,
+        data,
+        level=events.WARNING,
+        user_id=trader.user_id if trader else None,
+        trader_id=trader.id if trader else None,
+    )
+    notify([events.record(event, now=now)])
