@@ -23,9 +23,9 @@ from monitoring.candles import CandleKey, Hole
 from monitoring.conditions import ConditionError
 from monitoring.events import NewEvent
 from monitoring.indicators import Window
-from monitoring.models import Signal, SignalAnalysis, WorkflowSchedule
+from monitoring.models import Signal, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
-from monitoring.recording import analysis_row
+from monitoring.recording import analysis_row, keep
 from monitoring.setup_workflow import confident_enough, indicator_names, signal_view, trader_view
 from monitoring.signal_life import Move
 
@@ -179,7 +179,7 @@ def _record(
             for question in questions
             if question.id in ours
         }
-        SignalAnalysis.objects.bulk_create(rows.values())
+        keep(list(rows.values()))
         moves = [Move(by_id[i], Signal.Status.EXPIRED, reason) for i, reason in dropped.items() if i in ours]
         admitted = rollout.admitted({by_id[i].trader for i in rows})
         moves += [_move(by_id[i], answers[i], may_wait=by_id[i].trader_id in admitted) for i in rows]

@@ -7,11 +7,15 @@ was out is not acted on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+import orjson
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
 
 from monitoring import events, handlers, ledger
 from monitoring.analyst.contract import OWN_FAULTS, Answer, Outcome, Question
@@ -58,6 +62,27 @@ def analysis_row(
         candle_time=candle_time,
         created_at=now,
     )
+
+
+def keep(rows: Sequence[SignalAnalysis]) -> None:
+    """
+    Write evidence rows by COPY, in the current transaction.
+
+    They are kilobytes of JSON each; the arrays that `bulk_create` sends them in cost the worker three times as much.
+    """
+    fields = list(SignalAnalysis._meta.concrete_fields)
+    columns = ", ".join(f'"{field.column}"' for field in fields)
+    with connection.cursor() as cursor, cursor.copy(f"COPY signal_analyses ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            values = (getattr(row, field.attname) for field in fields)
+            copy.write_row([Jsonb(value, dumps=_json) if isinstance(value, dict | list) else value for value in values])
+
+
+def _json(value: Any) -> bytes | str:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer of more than 64 bits, which JSON and PostgreSQL allow
+        return json.dumps(value)
 
 
 def record(
@@ -141,7 +166,7 @@ def _analyses(
             now=now,
         )
         judged.append(Judged(case, answers[question.id], row, window, float(window.close[-1])))
-    SignalAnalysis.objects.bulk_create(item.analysis for item in judged)
+    keep([item.analysis for item in judged])
     return judged
 
 

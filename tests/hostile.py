@@ -197,6 +197,10 @@ BOTH: list[Callable[[random.Random, bool], Case]] = [
     _content("more than asked for", lambda chance, held: answer(chance, held, leverage=100)),
     _content("a decision of another question", lambda chance, held: answer(chance, held, decision="enter" if held else "add")),
     _content("a decision that there is not", lambda chance, held: answer(chance, held, decision="BUY")),
+    _content("a NUL", lambda chance, held: answer(chance, held, reasoning="so\x00so")),
+    _content("half a letter", lambda chance, held: answer(chance, held, reasoning="so \ud800 so")),
+    _content("half a letter for a name", lambda chance, held: answer(chance, held, **{"\ud800": 1})),
+    _content("an integer without end", lambda chance, held: answer(chance, held, confidence=10**35)),
     _content("deep", lambda chance, held: "[" * 50_000),
     _content("nothing", lambda chance, held: " "),
     _content(
@@ -210,6 +214,11 @@ BOTH: list[Callable[[random.Random, bool], Case]] = [
     _body("cut by the cap", lambda chance: completed('{"decision"', finish_reason="length"), frozenset({"truncated"})),
     _body("filtered", lambda chance: completed("", finish_reason="content_filter"), frozenset({"filtered"})),
     _body("refused", lambda chance: completed("", message={"content": None, "refusal": "I can't"}), frozenset({"refused"})),
+    _body(
+        "a NUL for a model",
+        lambda chance: b'{"model": "a\\u0000b", "choices": [{"message": {"refusal": "\\ud800"}}]}',
+        frozenset({"refused"}),
+    ),
     _body("no choices", lambda chance: b'{"choices": []}', INVALID),
     _body("an error inside", lambda chance: b'{"error": {"code": 502, "message": "no"}}', frozenset({"unavailable"})),
     _body("a limit inside", lambda chance: b'{"error": {"code": 429, "message": "no"}}', frozenset({"rate_limited"})),
@@ -331,6 +340,7 @@ def run(*, replies: int, seed: int) -> Result:
         for first in range(0, replies, BATCH):
             questions = [make_question(number, clock.now) for number in range(first, min(first + BATCH, replies))]
             answers = ask.ask_all(questions, now=clock.now)
+            desk.keep(questions, answers)
             for number, question in enumerate(questions, start=first):
                 _check(result, reply_to(number, seed), question, answers[question.id], desk)
     result.replies, result.seconds = replies, time.monotonic() - began
@@ -363,6 +373,13 @@ class _Desk:
 
         self.desk = TradingDesk(clock)
         self.now = clock.now
+
+    def keep(self, questions: Any, answers: Any) -> None:
+        """Whatever came, its evidence can be written."""
+        from monitoring import recording
+
+        about = {"trader": self.desk.trader, "signal_id": None, "run_id": None, "candle_time": 0, "now": self.now}
+        recording.keep([recording.analysis_row(question, answers[question.id], **about) for question in questions])
 
     def act(self, question: Any, answer: Any, result: Result) -> None:
         decision = answer.verdict.decision

@@ -49,7 +49,7 @@ class Timing:
 
 def run(*, counts: Sequence[int], latency_s: float, workers: int, database_url: str) -> Iterator[Timing]:
     """Yield a timing for every combination, alternating the ways."""
-    with _endpoint(latency_s) as address:
+    with serving(latency_s) as address:
         environment = {**os.environ, "DATABASE_URL": database_url, "QUEUE_WORKERS": str(workers), "LOG_LEVEL": "WARNING"}
         environment |= {"LLM_BASE_URL": address, "LLM_MODEL": MODEL, "LLM_MAX_CONCURRENCY": "5000"}
         environment["LLM_MODELS_FILE"] = str(settings.BASE_DIR / "desk" / "benchmarks" / "models.toml")
@@ -140,7 +140,8 @@ def _cluster(environment: dict[str, str]) -> Iterator[psutil.Process]:
 
 
 @contextlib.contextmanager
-def _endpoint(latency_s: float) -> Iterator[str]:
+def serving(latency_s: float) -> Iterator[str]:
+    """The stub model in a process of its own; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

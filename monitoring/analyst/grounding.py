@@ -18,7 +18,7 @@ Stated tolerances:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from functools import cached_property
 from itertools import chain
@@ -57,7 +57,8 @@ def ungrounded(verdict: Verdict, *, snapshot: Mapping[str, Any]) -> tuple[str, .
 
 def _planned(verdict: Verdict, facts: _Facts) -> Iterator[str]:
     """Prices of the plan and the details that can't be meant for this market."""
-    close = facts.close
+    prices = [name for name in ("newStopLoss", "newTakeProfit") if name in verdict.details]
+    close = facts.close if verdict.plan or prices else None
     if close is None:
         return
     farthest = max(close * FARTHEST_PRICE, FARTHEST_ATR * (facts.now("atr_14") or Decimal(0)))
@@ -67,8 +68,8 @@ def _planned(verdict: Verdict, facts: _Facts) -> Iterator[str]:
         for name, price in (("stopLoss", verdict.plan.stop_loss), ("takeProfit", verdict.plan.take_profit)):
             if abs(price - close) > farthest:
                 yield f"tradePlan.{name} {price}"
-    for name in ("newStopLoss", "newTakeProfit"):
-        if name in verdict.details and abs(Decimal(verdict.details[name]) - close) > farthest:
+    for name in prices:
+        if abs(Decimal(verdict.details[name]) - close) > farthest:
             yield f"details.{name} {verdict.details[name]}"
 
 
@@ -84,15 +85,17 @@ class _Facts:
 
     snapshot: Mapping[str, Any]
     verdict: Verdict
-    _current: dict[str, Decimal] = field(init=False)
-    _previous: dict[str, Decimal] = field(init=False)
 
-    def __post_init__(self) -> None:
-        candle, closes = self.snapshot.get("candle", {}), self.snapshot.get("recent_closes", [])
-        self._current = _decimals({**self.snapshot.get("indicators", {}), **candle})
-        self._previous = _decimals({**self.snapshot.get("previous_indicators", {}), **({"close": closes[-2]} if len(closes) > 1 else {})})
+    @cached_property
+    def _current(self) -> dict[str, Decimal]:
+        return _decimals({**self.snapshot.get("indicators", {}), **self.snapshot.get("candle", {})})
 
-    @property
+    @cached_property
+    def _previous(self) -> dict[str, Decimal]:
+        closes = self.snapshot.get("recent_closes", [])
+        return _decimals({**self.snapshot.get("previous_indicators", {}), **({"close": closes[-2]} if len(closes) > 1 else {})})
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """All indicators with their periods."""
         return frozenset(self.snapshot.get("indicators", {}))

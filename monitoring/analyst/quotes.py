@@ -174,6 +174,8 @@ def moments(text: str) -> list[Moment]:
 def numbers(text: str, *, known: Collection[str] = (), symbol: str = "") -> Iterator[Quote]:
     """All quoted numbers; `known` are the indicators that exist, so that the 20 of EMA 20 is known for a period."""
     text = _plain(text)
+    if not any(letter.isdigit() for letter in text):
+        return
     if symbol:
         text = _blank(re.compile(re.escape(symbol), re.IGNORECASE), text)
     for pattern in (_TIME, _COUNTED, _INTERVAL):

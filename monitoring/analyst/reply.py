@@ -8,6 +8,7 @@ hold an error, a refusal, a filtered or a truncated answer; an error may be HTML
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ KEPT_HEADERS = (
 QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low"}
 FILTER_CODES = {"content_filter", "content_policy_violation", "moderation", "responsibleaipolicyviolation"}
 TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length"}
+# LiteLLM and vLLM say it in words only.
+TOO_LONG = re.compile(r"ContextWindowExceeded|maximum context length|context_length_exceeded", re.IGNORECASE)
 FILTERED_FINISHES = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist"}
 CUT_FINISHES = {"length", "max_tokens", "model_length"}
 
@@ -75,7 +78,7 @@ def read(received: Received, *, now: datetime) -> Reply:
     if received.status is None:
         outcome = Outcome.TIMEOUT if received.timed_out else Outcome.UNAVAILABLE
         return Reply(outcome, received.fault, retry=not received.timed_out, endpoint_failed=True)
-    raw = received.body.decode("utf-8", errors="replace")[:KEPT_BODY].replace("\x00", "\ufffd")
+    raw = storable(received.body.decode("utf-8", errors="replace")[:KEPT_BODY])
     if len(received.body) > LARGEST_BODY:
         return Reply(Outcome.INVALID, f"the body is larger than {LARGEST_BODY} bytes", raw=raw)
     try:
@@ -90,9 +93,14 @@ def read(received: Received, *, now: datetime) -> Reply:
     return _completion(data, received, raw)
 
 
+def storable(text: str) -> str:
+    """Text that a database takes: lone surrogates and NUL, both of which JSON can hold, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+
+
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers worth keeping."""
-    return {name: headers[name][:200] for name in KEPT_HEADERS if name in headers}
+    return {name: storable(headers[name][:200]) for name in KEPT_HEADERS if name in headers}
 
 
 def _problem(data: Any) -> Mapping[str, Any] | None:
@@ -118,7 +126,7 @@ def _failed(received: Received, problem: Mapping[str, Any], raw: str, now: datet
         return Reply(Outcome.FILTERED, message, raw=raw, billed=False)
     if status == 429 or "rate_limit_exceeded" in words or "resource_exhausted" in words:
         return Reply(Outcome.RATE_LIMITED, message, raw=raw, retry=True, retry_after_s=wait_s, billed=False)
-    if words & TOO_LONG_CODES or status == 413:
+    if words & TOO_LONG_CODES or status == 413 or (status == 400 and TOO_LONG.search(str(problem.get("message")))):
         return Reply(Outcome.INVALID, message, raw=raw, billed=False)
     if status in (408, 504):
         return Reply(Outcome.TIMEOUT, message, raw=raw, retry=True, retry_after_s=wait_s, endpoint_failed=True)
@@ -181,22 +189,22 @@ def _completion(data: Mapping[str, Any], received: Received, raw: str) -> Reply:
     choices = data.get("choices")
     choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
     message = _object(choice.get("message"))
-    finish = str(choice.get("finish_reason") or "")[:40]
+    finish = storable(str(choice.get("finish_reason") or "")[:40])
     known = Reply(
         Outcome.OK,
         raw=raw,
-        model=str(data.get("model") or "")[:120],
+        model=storable(str(data.get("model") or "")[:120]),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         cached_tokens=_count(_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cost_usd=_cost(usage.get("cost"), received.headers),
         finish_reason=finish,
-        response_id=str(data.get("id") or "")[:120],
+        response_id=storable(str(data.get("id") or "")[:120]),
     )
     refusal = message.get("refusal") or _object(message.get("provider_specific_fields")).get("refusal")
     content = message.get("content")
     if refusal:
-        return _without(known, Outcome.REFUSED, str(refusal)[:300])
+        return _without(known, Outcome.REFUSED, storable(str(refusal)[:300]))
     if finish.lower() in FILTERED_FINISHES:
         return _without(known, Outcome.FILTERED, f"finish_reason is {finish}")
     if finish.lower() in CUT_FINISHES:

@@ -74,6 +74,8 @@ def parse(text: str, *, kind: Kind) -> Verdict:
     """
     if len(text) > LONGEST_ANSWER:
         raise InvalidAnswer(f"the answer has {len(text)} characters")
+    if "\x00" in text or "\\u0000" in text:
+        raise InvalidAnswer("the answer holds a NUL")
     try:
         raw = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

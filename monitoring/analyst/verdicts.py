@@ -7,7 +7,7 @@ from typing import Any
 
 from . import grounding, schema
 from .contract import ADDS_RISK, Answer, Attempt, Outcome, Question, Verdict
-from .reply import Reply
+from .reply import Reply, storable
 from .request import Request
 
 
@@ -23,7 +23,7 @@ def judge(reply: Reply, *, question: Question) -> tuple[Outcome, str, Verdict | 
         verdict = schema.parse(reply.content, kind=question.kind)
         _check_sides(verdict, question.snapshot)
     except schema.InvalidAnswer as error:
-        return Outcome.INVALID, str(error)[:500], None, ()
+        return Outcome.INVALID, storable(str(error)[:500]), None, ()
     made_up = grounding.ungrounded(verdict, snapshot=question.snapshot)
     if made_up and verdict.decision in ADDS_RISK:
         return Outcome.UNGROUNDED, f"{verdict.decision} with numbers that are not in the data: {', '.join(made_up)}"[:500], None, made_up

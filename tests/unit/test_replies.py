@@ -67,6 +67,7 @@ def error(**fields: Any) -> dict[str, Any]:
         (400, error(code="content_filter"), Outcome.FILTERED, False),
         (400, error(code="context_length_exceeded"), Outcome.INVALID, False),
         (413, b"too large", Outcome.INVALID, False),
+        (400, {"error": {"message": "This model's maximum context length is 8192 tokens"}}, Outcome.INVALID, False),
         (400, error(code="unsupported_value"), Outcome.UNAVAILABLE, False),
         (401, error(code="invalid_api_key"), Outcome.UNAVAILABLE, False),
         (402, error(), Outcome.UNAVAILABLE, False),

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from desk.benchmarks import closes, listener
+from desk.benchmarks import analyst, closes, listener
 
 DATABASE = "benchmark_app"
 
@@ -20,9 +20,10 @@ class Command(BaseCommand):
     help = "Measure, on a database of its own that is dropped afterwards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["closes", "listener"])
+        parser.add_argument("what", choices=["analyst", "closes", "listener"])
         parser.add_argument("--workflows", type=int, nargs="+", default=[100, 1000])
         parser.add_argument("--latency", type=float, default=0.25, help="Seconds until the stub model answers.")
+        parser.add_argument("--questions", type=int, default=1000, help="To the analyst, at once.")
         parser.add_argument("--workers", type=int, default=4)
         parser.add_argument("--rounds", type=int, default=3, help="Of the listener's measurements.")
         parser.add_argument("--seconds", type=float, default=4, help="Of each of them.")
@@ -52,6 +53,19 @@ class Command(BaseCommand):
             ours = t.wall_s if t.way == "ours" else ours
             figures = f"{t.wall_s:.2f} | {t.workers_cpu_s:.2f} | {t.postgres_cpu_s:.2f} | {t.wall_s / ours:.1f}"
             self.stdout.write(f"| {t.workflows} | {t.analyst} | {t.way} | {figures} |")
+            self.stdout.flush()
+
+    def _analyst(self, options: dict[str, Any]) -> None:
+        latency_s, count = options["latency"], options["questions"]
+        self.stdout.write(f"{_machine()}; {count:,} questions at once, from one process, to a model that takes {latency_s} s")
+        self.stdout.write(
+            "| answered | wall, s | times the latency | CPU a question, ms | of it the bare HTTP client | everything around it |"
+        )
+        self.stdout.write("|---|---|---|---|---|---|")
+        for one in analyst.run(questions=count, latency_s=latency_s, rounds=options["rounds"]):
+            each = [1000 * seconds / count for seconds in (one.cpu_s, one.bare_cpu_s, one.around_s)]
+            figures = " | ".join(f"{ms:.2f}" for ms in each)
+            self.stdout.write(f"| {one.answered:,} | {one.wall_s:.2f} | {one.wall_s / one.latency_s:.2f} | {figures} |")
             self.stdout.flush()
 
     def _listener(self, options: dict[str, Any]) -> None:

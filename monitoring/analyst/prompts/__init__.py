@@ -104,14 +104,17 @@ def _short(value: float | None) -> float | None:
 
 def _canonical(value: Any) -> Any:
     """Numbers as they also come back from the database, where 1.0 and 1 are kept apart but 1e16 becomes an integer."""
-    if isinstance(value, dict):
-        return {key: _canonical(inner) for key, inner in value.items() if inner not in ({}, [])}
-    if isinstance(value, list | tuple):
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is float:
+        return int(value) if value.is_integer() and abs(value) < WHOLE_UNTIL else value
+    if kind is int:
+        return float(value) if abs(value) >= WHOLE_UNTIL else value
+    if kind is dict:
+        return {key: _canonical(inner) for key, inner in value.items() if inner or inner not in ({}, [])}
+    if kind in (list, tuple):
         return [_canonical(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < WHOLE_UNTIL:
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= WHOLE_UNTIL:
-        return float(value)
     return value
 
 
