@@ -1,6 +1,7 @@
 """The application's name and its handler."""
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class MonitoringConfig(AppConfig):
@@ -10,8 +11,10 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         from monitoring import delivery, handlers, sweeps
+        from monitoring.asking import checks
         from monitoring.models.schedules import WorkflowType
         from monitoring.setup_workflow import SetupHandler
 
         handlers.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())
         sweeps.register(delivery.requeue)
+        register(checks.check_models)

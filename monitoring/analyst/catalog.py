@@ -109,20 +109,21 @@ class ModelSpec:
 class Catalog:
     """All models that are known, later files over earlier ones."""
 
-    def __init__(self, *files: Mapping[str, Any], default: Endpoint, secret: Callable[[str], str]) -> None:
+    def __init__(self, files: Mapping[str, Mapping[str, Any]], *, default: Endpoint, secret: Callable[[str], str]) -> None:
         """
+        :param files: what stands in them, by their names
         :param default: the endpoint of models that name none
         :param secret: the value of an environment variable
-        :raises BadCatalog: naming the entry that is wrong
+        :raises BadCatalog: naming the file and the entry that is wrong
         """
         self._models: dict[str, ModelEntry] = {}
         self._endpoints: dict[str, Endpoint] = {"": default}
-        for raw in files:
+        for path, raw in files.items():
             try:
                 read = _File.model_validate(raw)
             except ValidationError as error:
                 first = error.errors()[0]
-                raise BadCatalog(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+                raise BadCatalog(f"{path}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
             self._models |= read.models
             self._endpoints |= {name: _endpoint(entry, default, secret) for name, entry in read.endpoints.items()}
         for name, entry in self._models.items():

@@ -31,11 +31,11 @@ def catalog() -> Catalog:
 
 @cache
 def _read(files: tuple[Path, ...], default: Endpoint) -> Catalog:
-    raw = []
+    raw = {}
     for path in files:
         try:
             with path.open("rb") as file:
-                raw.append(tomllib.load(file, parse_float=Decimal))
+                raw[str(path)] = tomllib.load(file, parse_float=Decimal)
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise BadCatalog(f"{path}: {error}") from error
-    return Catalog(*raw, default=default, secret=env.secret)
+    return Catalog(raw, default=default, secret=env.secret)

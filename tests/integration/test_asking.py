@@ -11,12 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connection
 
 from monitoring import controls
 from monitoring.analyst.catalog import Endpoint
 from monitoring.analyst.contract import Answer, Kind, Outcome, Question
-from monitoring.asking import ask, permits
+from monitoring.asking import ask, checks, permits
 from monitoring.asking.permits import Settled, Wish
 from monitoring.audit import Actor
 from monitoring.models import AnalystEndpoint, BudgetReservation, DailySpend, Event, WaitingAsker
@@ -205,6 +207,24 @@ class TestFallbacks:
         controls.halt(scope="all", state="halted", reason="stop", actor=OLGA, now=clock.now, wait_s=0)
         assert put(clock, fallbacks=("rules",), scopes=("all",)).outcome is Outcome.HALTED
         assert stub.requests == []
+
+
+class TestStart:
+    def test_a_file_of_models_that_can_not_be_used_stops_the_start(self, settings: Any, tmp_path: Any) -> None:
+        wrong = tmp_path / "models.toml"
+        wrong.write_text('[models."m"]\ninput_usd = -1\n')
+        settings.LLM_FILES = [wrong]
+        with pytest.raises(SystemCheckError, match=r"models\.toml.*models\.m\.input_usd"):
+            call_command("check")
+        settings.LLM_FILES = [tmp_path / "nowhere.toml"]
+        with pytest.raises(SystemCheckError, match="nowhere"):
+            call_command("check")
+
+    def test_a_model_without_a_price_is_told(self, settings: Any) -> None:
+        settings.LLM_MODEL = "mystery-9"
+        assert "has no price" in checks.check_models()[0].msg
+        settings.LLM_MODEL = "stub-1"
+        assert checks.check_models() == []
 
 
 class TestLimits:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.analysts import StubEndpoint, completion, verdict
 from tests.support.browser import chromium, login, wait_for, watch
-from tests.support.processes import RunningDesk, running_desk, wait_until
+from tests.support.processes import ROOT, RunningDesk, running_desk, wait_until
 
 pytestmark = pytest.mark.proof
 SPEED = 20
@@ -49,7 +49,9 @@ TWICE = "SELECT count(*) FROM (SELECT client_order_id FROM paper_orders GROUP BY
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
     with StubEndpoint(waits_then_talks_nonsense).running() as model:
         data = tmp_path_factory.mktemp("desk") / "var"
-        with running_desk(data, speed=SPEED, LLM_BASE_URL=model.url, LLM_MODEL="stub") as running:
+        with running_desk(
+            data, speed=SPEED, LLM_BASE_URL=model.url, LLM_MODEL="stub", LLM_MODELS_FILE=str(ROOT / "tests" / "models.toml")
+        ) as running:
             yield running
 
 

@@ -223,12 +223,12 @@ class TestCatalog:
     )
     def test_a_wrong_file_names_its_entry(self, raw: dict[str, Any], message: str) -> None:
         with pytest.raises(BadCatalog, match=message):
-            Catalog(raw, default=ENDPOINT, secret=lambda name: "")
+            Catalog({"models.toml": raw}, default=ENDPOINT, secret=lambda name: "")
 
     def test_an_endpoint_of_its_own_has_a_key_of_its_own(self) -> None:
         local = {"base_url": "http://127.0.0.1:11434/v1/", "api_key": "LOCAL_KEY"}
         raw = {"endpoints": {"local": local}, "models": {"m": {"endpoint": "local"}}}
-        found = Catalog(raw, default=ENDPOINT, secret=lambda name: f"value of {name}").spec("m").endpoint
+        found = Catalog({"models.toml": raw}, default=ENDPOINT, secret=lambda name: f"value of {name}").spec("m").endpoint
         assert (found.base_url, found.api_key, found.max_concurrency) == ("http://127.0.0.1:11434/v1", "value of LOCAL_KEY", 9)
 
 
