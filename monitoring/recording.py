@@ -24,6 +24,7 @@ from monitoring.handlers import Case, Judged, Unasked
 from monitoring.indicators import Window
 from monitoring.models import SignalAnalysis, Trader, WorkflowRun, WorkflowSchedule
 
+WORDS = {"signal_monitoring": "waiting setup", "position_management": "open position"}
 SKIPPING = {Outcome.OVER_BUDGET, Outcome.HALTED}
 
 
@@ -218,7 +219,7 @@ def _tell_no_decisions(outcomes: Sequence[ledger.Outcome], now: datetime) -> Non
         (
             NewEvent(
                 "no_decision",
-                f"{outcome.run.schedule}: {outcome.status}, {outcome.reason}",
+                f"{WORDS[outcome.run.schedule.workflow_type]}, {outcome.status}: {outcome.error or outcome.reason}"[:500],
                 {
                     "symbol": outcome.run.schedule.symbol,
                     "interval": outcome.run.schedule.interval,
