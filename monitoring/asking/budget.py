@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -29,14 +29,13 @@ INSERT INTO daily_spend (day, scope, amount_usd)
 SELECT a.day, a.scope, a.amount FROM unnest(%s::date[], %s::text[], %s::numeric[]) AS a(day, scope, amount)
 ON CONFLICT (day, scope) DO UPDATE SET amount_usd = daily_spend.amount_usd + excluded.amount_usd
 """
+RESERVED = "SELECT trader_id, sum(reserved_usd) FROM budget_reservations WHERE finished_at IS NULL AND day = %s GROUP BY 1"
 TELL = "UPDATE daily_spend SET told_at = clock_timestamp() WHERE day = %s AND scope = %s AND told_at IS NULL"
 
 
 class Wanting(Protocol):
     """What wants to be paid for."""
 
-    @property
-    def key(self) -> UUID: ...
     @property
     def model(self) -> str: ...
     @property
@@ -47,9 +46,6 @@ class Wanting(Protocol):
     def trader_budget_usd(self) -> Decimal | None: ...
 
 
-W = TypeVar("W", bound=Wanting)
-
-
 @dataclass(frozen=True)
 class Spent:
     """Of one day and scope, reservations included; `budget_usd` None: no limit."""
@@ -58,31 +54,49 @@ class Spent:
     budget_usd: Decimal | None
 
 
-def affordable(wishes: Sequence[W], *, now: datetime) -> tuple[list[W], dict[UUID, str]]:
+class Purse:
     """
-    Those of the wishes that the budgets still allow, in their order, and why not the others.
+    What the budgets still allow, while permits are given out.
 
-    Call it in the transaction that then reserves: the totals stay locked until it ends.
+    Made in the transaction that then reserves: the totals of every budget that applies stay locked until it ends. What
+    is only reserved may come back, so a question waits for it; it is refused when what is spent leaves no room for it.
     """
-    limits = _limits(wishes)
-    spent = _locked(limits, day=now.date()) if limits else {}
-    kept, refused, used_up = [], {}, set()
-    for wish in wishes:
+
+    def __init__(self, wishes: Sequence[Wanting], *, now: datetime) -> None:
+        self._now, self._limits = now, _limits(wishes)
+        self._total = _locked(self._limits, day=now.date()) if self._limits else {}
+        self._reserved = _reserved(day=now.date()) if self._limits else {}
+        self._used_up: set[str] = set()
+
+    def refusal(self, wish: Wanting) -> str:
+        """Why this can't be paid for today, or nothing."""
         if wish.most_usd is None:
-            refused[wish.key] = f"{wish.model} has no price: give it one in LLM_MODELS_FILE (0 for a local model)"
-            continue
-        scopes = [scope for scope in (EVERYBODY, str(wish.trader_id)) if scope in limits]
-        short = next((scope for scope in scopes if spent[scope] + wish.most_usd > limits[scope]), None)
-        if short is None:
-            kept.append(wish)
-            for scope in scopes:
-                spent[scope] += wish.most_usd
-        else:
-            refused[wish.key] = f"{spent[short]:.4f} of {limits[short]:f} USD of the day are spent or reserved ({_named(short)})"
-            used_up.add(short)
-    for scope in sorted(used_up):
-        _tell(scope, budget=limits[scope], spent=spent[scope], now=now)
-    return kept, refused
+            return f"{wish.model} has no price: give it one in LLM_MODELS_FILE (0 for a local model)"
+        for scope in self._scopes(wish):
+            spent = self._total[scope] - self._reserved.get(scope, Decimal(0))
+            if spent + wish.most_usd > self._limits[scope]:
+                self._used_up.add(scope)
+                return f"{spent:.4f} of {self._limits[scope]:f} USD of the day are spent ({_named(scope)})"
+        return ""
+
+    def take(self, wish: Wanting) -> bool:
+        """Whether it can be paid for now; it is counted then."""
+        most = wish.most_usd or Decimal(0)
+        scopes = self._scopes(wish)
+        if any(self._total[scope] + most > self._limits[scope] for scope in scopes):
+            return False
+        for scope in scopes:
+            self._total[scope] += most
+            self._reserved[scope] = self._reserved.get(scope, Decimal(0)) + most
+        return True
+
+    def tell(self) -> None:
+        """Say which budgets are used up, once a day each."""
+        for scope in sorted(self._used_up):
+            _tell(scope, budget=self._limits[scope], spent=self._total[scope], now=self._now)
+
+    def _scopes(self, wish: Wanting) -> list[str]:
+        return [scope for scope in (EVERYBODY, str(wish.trader_id)) if scope in self._limits]
 
 
 def reserve(amounts: Iterable[tuple[UUID | None, Decimal]], *, day: date) -> None:
@@ -119,6 +133,15 @@ def _locked(scopes: Mapping[str, Decimal], *, day: date) -> dict[str, Decimal]:
     _add_all([(day, scope, Decimal(0)) for scope in sorted(scopes)])
     rows = DailySpend.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope")
     return {row.scope: row.amount_usd for row in rows}
+
+
+def _reserved(*, day: date) -> dict[str, Decimal]:
+    """What is reserved for attempts that are out."""
+    with connection.cursor() as cursor:
+        cursor.execute(RESERVED, [day])
+        rows = cursor.fetchall()
+    found = {str(trader_id): amount for trader_id, amount in rows if trader_id}
+    return {**found, EVERYBODY: sum((amount for _, amount in rows), Decimal(0))}
 
 
 def _add(amounts: Iterable[tuple[date, UUID | None, Decimal]]) -> None:

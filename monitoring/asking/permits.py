@@ -131,16 +131,16 @@ def grant(wishes: Sequence[Wish], *, endpoint: Endpoint, holder: UUID, now: date
         room = endpoint.max_concurrency - in_flight
         if endpoint.requests_per_minute:
             room = min(room, endpoint.requests_per_minute - in_flight - sent)
-        ordered = sorted(wishes, key=lambda wish: not wish.is_urgent)
-        affordable, refused = budget.affordable(ordered, now=now)
-        chosen = _chosen(affordable, room=1 if circuit.is_open else room, others_urgent=others_urgent)
+        chosen, refused = _choose(wishes, budget.Purse(wishes, now=now), room=1 if circuit.is_open else room, others_urgent=others_urgent)
         permits = [Permit(uuid.uuid4(), wish.key, circuit.is_open) for wish in chosen]
         if chosen:
             _write(cursor, chosen, permits, url, now.date())
             if circuit.is_open:
                 _save(state, circuit.probing(until=at.timestamp() + chosen[0].lasts_s + LEASE_MARGIN_S), at)
-        urgent_left = sum(wish.is_urgent for wish in affordable) - sum(wish.is_urgent for wish in chosen)
-        cursor.execute(WAITING, [holder, url, urgent_left, WAITING_S if urgent_left > 0 else 0.0])
+        urgent = [wish for wish in wishes if wish.is_urgent and wish.key not in refused]
+        if urgent:
+            left = len(urgent) - sum(wish.is_urgent for wish in chosen)
+            cursor.execute(WAITING, [holder, url, left, WAITING_S if left > 0 else 0.0])
         return Granted(permits, refused)
 
 
@@ -177,11 +177,18 @@ def done(*, holder: UUID) -> None:
         cursor.execute("DELETE FROM waiting_askers WHERE holder = %s OR until < clock_timestamp() - interval '1 hour'", [holder])
 
 
-def _chosen(wishes: Sequence[Wish], *, room: int, others_urgent: int) -> list[Wish]:
-    """The first ones that there is room for; setups leave room for the urgent questions of other processes."""
-    urgent = [wish for wish in wishes if wish.is_urgent][: max(0, room)]
-    left = room - len(urgent) - others_urgent
-    return urgent + [wish for wish in wishes if not wish.is_urgent][: max(0, left)]
+def _choose(wishes: Sequence[Wish], purse: budget.Purse, *, room: int, others_urgent: int) -> tuple[list[Wish], dict[UUID, str]]:
+    """Who may go out, and who never can today; setups leave room for the urgent questions of other processes."""
+    chosen: list[Wish] = []
+    refused: dict[UUID, str] = {}
+    for wish in sorted(wishes, key=lambda wish: not wish.is_urgent):
+        free = room - len(chosen) - (0 if wish.is_urgent else others_urgent)
+        if why := purse.refusal(wish):
+            refused[wish.key] = why
+        elif free > 0 and purse.take(wish):
+            chosen.append(wish)
+    purse.tell()
+    return chosen, refused
 
 
 def _write(cursor: Any, chosen: Sequence[Wish], permits: Sequence[Permit], url: str, day: date) -> None:

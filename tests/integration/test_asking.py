@@ -289,12 +289,14 @@ def settled(permit: permits.Permit, **over: Any) -> Settled:
 class TestMoney:
     def test_a_question_that_could_go_over_the_budget_is_not_asked(self, clock: SteppingClock, stub: StubEndpoint, settings: Any) -> None:
         settings.DAILY_BUDGET_USD = Decimal("0.01")
-        stub.delay_s = 0.3
-        answers = ask.ask_all([question(clock) for _ in range(20)], now=clock.now)
+        stub.delay_s = 0.05
+        answers = ask.ask_all([question(clock) for _ in range(40)], now=clock.now)
         outcomes = [answer.outcome for answer in answers.values()]
         assert outcomes.count(Outcome.OK) == len(stub.requests) > 0
         assert outcomes.count(Outcome.OVER_BUDGET) > 0
         assert DailySpend.objects.get(scope="all").amount_usd == Decimal("0.00042") * len(stub.requests)
+        assert stub.most_open <= 3, "no more were out than the budget has room for at their worst"
+        assert len(stub.requests) >= 15, "what was reserved and not spent was used again"
         event = Event.objects.get(kind="budget_used_up")
         assert event.data["budget_usd"] == "0.01"
 
