@@ -24,6 +24,7 @@ from django.db import connection, transaction
 
 from monitoring import clock, controls, events
 from monitoring.models import Halt, WorkflowSchedule
+from positions import unprotected
 from positions.exchange import accounting
 from positions.exchange.accounting import Holding
 from positions.exchange.contract import (
@@ -193,6 +194,7 @@ def absorb(order: Order, report: OrderReport, exchange: Exchange) -> Order:
             order.finished_at = order.finished_at or now
         order.save()
         position.save(update_fields=["contracts", "initial_contracts", "cost", "entry_price", "realized_pnl", "fees"])
+        unprotected.note(position_id=position.id, now=now)
         order.position = position
         if order.status != before:
             _tell(order, now)
@@ -281,6 +283,7 @@ def _finish(order: Order, status: str, *, error: str) -> Order:
         order.status, order.error = status, error[:500]
         order.finished_at = now if status in FINAL else None
         order.save(update_fields=["status", "error", "finished_at"])
+        unprotected.note(position_id=order.position_id, now=now)
         _tell(order, now)
     logger.warning("order %s of %s is %s: %s", order.client_order_id, order.position.symbol, status, error)
     return order

