@@ -5,7 +5,8 @@ A true reply quotes facts as people write them: rounded, derived (distances, per
 A made-up one is a true one with one number changed: by ±0.5 to 5 %, two digits swapped, another symbol's value, or the
 value of the candle before. The change always shows in what stands there.
 
-There are two sets of sentences. TUNING was looked at while the rules were written, HELD_OUT was not.
+There are two sets of sentences. The rules were written with TUNING. HELD_OUT was written afterwards and measured once before
+anybody looked; that first figure, and what it led to, stands in docs/analyst.md. Write a new set to measure honestly again.
 """
 
 from __future__ import annotations
