@@ -142,7 +142,7 @@ def _question(case: Case, window: Window, readings: Mapping[str, Reading]) -> Qu
         analyst=case.trader.analyst,
         model=case.trader.ai_model or settings.LLM_MODEL,
         deadline=handlers.deadline_of(open_time=case.run.candle_time, interval=schedule.interval, trader=case.trader),
-        fallbacks=tuple(case.trader.fallbacks),
+        fallbacks=case.trader.fallback_chain(),
         trader_id=case.trader.id,
         daily_budget_usd=case.trader.daily_budget_usd,
         scopes=controls.scopes(trader_id=case.trader.id, symbol=schedule.symbol, schedule_id=schedule.id),

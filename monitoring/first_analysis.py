@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from monitoring import candles, clock, controls, events, indicators, intervals, jobs, ledger, rollout, signal_life, snapshot
 from monitoring.analyst.contract import Answer, Kind, Question
@@ -92,8 +92,12 @@ def _judge(signals: Sequence[Signal], *, now: datetime) -> None:
             continue
         try:
             questions.append(_question(signal, window, now=now))
-        except ConditionError as error:
-            dropped[signal.id] = f"trader {signal.trader.name}: {error}"
+        except DatabaseError:
+            raise  # everybody's trouble: the job comes back when the lease has run out
+        except Exception as error:  # one trader's unusable settings must not cost the others of the batch their decision
+            if not isinstance(error, ConditionError):
+                logger.exception("signal %s can't be judged", signal.id)
+            dropped[signal.id] = f"trader {signal.trader.name}: {error}"[:300]
     answers = ask.ask_all(questions, now=clock.now())
     _record(signals, dropped, questions, answers, keys, now=clock.now())
 
@@ -144,7 +148,7 @@ def _question(signal: Signal, window: Window, *, now: datetime) -> Question:
         analyst=trader.analyst,
         model=trader.ai_model or settings.LLM_MODEL,
         deadline=_deadline(signal),
-        fallbacks=tuple(trader.fallbacks),
+        fallbacks=trader.fallback_chain(),
         trader_id=trader.id,
         daily_budget_usd=trader.daily_budget_usd,
         scopes=controls.scopes(trader_id=trader.id, symbol=signal.symbol),

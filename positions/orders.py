@@ -279,6 +279,7 @@ def _intend(intent: Intent) -> tuple[Order, bool]:
 def _finish(order: Order, status: str, *, error: str) -> Order:
     now = clock.now()
     with transaction.atomic():
+        Position.objects.select_for_update(no_key=True).get(id=order.position_id)  # first, as everywhere: no deadlock
         order = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("account", "position").get(id=order.id)
         order.status, order.error = status, error[:500]
         order.finished_at = now if status in FINAL else None

@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from tests.support.database import empty_database
 from tests.support.processes import ROOT
 
 SENDERS = 3
@@ -158,16 +159,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.send:
         send(options.send)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.db import connection
-
-    django.setup()
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
+    with empty_database():
         result = run(runs=options.runs, seed=options.seed)
-    finally:
-        connection.creation.destroy_test_db("app", verbosity=0)
     print(result)
     sys.exit(bool(result.slipped or result.unprotected))
 

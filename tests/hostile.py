@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import re
 import sys
@@ -26,6 +25,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+
+from tests.support.database import empty_database
 
 BATCH = 500
 CLOSE = 100.0
@@ -208,6 +209,14 @@ BOTH: list[Callable[[random.Random, bool], Case]] = [
         lambda c, h: answer(c, h, decision="add" if h else "enter", reasoning="RSI(14) is 12.34."),
         frozenset({"ungrounded"}),
     ),
+    *(
+        _content(name, lambda c, h, text=text: answer(c, h, decision="add" if h else "enter", reasoning=text), outcomes)  # type: ignore[misc]
+        for name, text, outcomes in (
+            ("a number of thirty digits", f"The close is 100.{'0' * 27}1.", frozenset({"ungrounded"})),
+            ("1e40", "RSI(14) is above 1e40.", frozenset({"ungrounded"})),
+            ("a distance without end", "room 1 " * 550, TAKEN),
+        )
+    ),
     _content("orders in the reasoning", _orders, TAKEN),
     _content("five times the balance", _wish(lambda chance: {"positionSize": 5000}), TAKEN),
     _content("a huge size", _wish(lambda chance: {"positionSize": 1e14}), TAKEN),
@@ -222,6 +231,7 @@ BOTH: list[Callable[[random.Random, bool], Case]] = [
     _body("no choices", lambda chance: b'{"choices": []}', INVALID),
     _body("an error inside", lambda chance: b'{"error": {"code": 502, "message": "no"}}', frozenset({"unavailable"})),
     _body("a limit inside", lambda chance: b'{"error": {"code": 429, "message": "no"}}', frozenset({"rate_limited"})),
+    _body("a code in superscript", lambda chance: '{"error": {"code": "²²²"}}'.encode(), frozenset({"unavailable"})),
     _body("HTML", lambda chance: b"<html><body>Welcome</body></html>", INVALID, content_type="text/html"),
     _body("random bytes", lambda chance: chance.randbytes(300), INVALID),
     _body("UTF-16", lambda chance: completed(answer(chance, False)).decode().encode("utf-16"), INVALID),
@@ -450,16 +460,8 @@ def main() -> None:
     parser.add_argument("--replies", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.db import connection
-
-    django.setup()
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
+    with empty_database():
         result = run(replies=options.replies, seed=options.seed)
-    finally:
-        connection.creation.destroy_test_db("app", verbosity=0)
     print(result)
     print("\n".join(result.misplaced[:20] + result.outside[:20]))
     sys.exit(bool(result.misplaced or result.outside))

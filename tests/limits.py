@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from tests.support.database import empty_database
 from tests.support.processes import ROOT
 
 PRICED = "stub-1"
@@ -144,16 +145,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.ask:
         ask_on(options.ask)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.db import connection
-
-    django.setup()
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    try:
+    with empty_database():
         seen = run(processes=options.processes, seconds=options.seconds, cap=20, per_minute=300)
-    finally:
-        connection.creation.destroy_test_db("app", verbosity=0)
     print(seen)
     sys.exit(seen.most_open > 20 or seen.most_in_a_minute > 300)
 

@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.support.database import empty_database
 from tests.support.processes import ROOT, free_port
 
 VERSION = "1.106.2"
@@ -148,19 +149,11 @@ def outcomes() -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    import django
-    from django.db import connection
-
-    django.setup()
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
     wrong = 0
-    try:
+    with empty_database():
         for name, wanted, found in outcomes():
             wrong += wanted != found
             print(f"{name}: {found}{'' if wanted == found else f', should be {wanted}'}")
-    finally:
-        connection.creation.destroy_test_db("app", verbosity=0)
     sys.exit(bool(wrong))
 
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 PER_MILLION = Decimal(1_000_000)
 
@@ -51,7 +51,21 @@ class ModelEntry(_Entry):
     answers: Literal["json_schema", "json_object"] = "json_schema"
     limit_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     max_answer_tokens: Annotated[int, Field(ge=50, le=200_000)] = 2000
-    parameters: dict[str, Any] = {}  # sent as they are: temperature, reasoning_effort, provider …
+    parameters: dict[str, JsonValue] = {}  # sent as they are: temperature, reasoning_effort, provider …
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _as_json(cls, value: Any) -> Any:
+        """Prices are read as exact decimals; what is sent to a model is plain JSON."""
+        return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 class _File(_Entry):

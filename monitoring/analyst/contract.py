@@ -142,6 +142,7 @@ class Attempt:
     model: str
     outcome: Outcome
     error: str = ""
+    answered_by: str = ""  # the model's own name for itself, often with a date
     status: int | None = None  # of HTTP, when there was one
     waited_ms: int = 0  # for a slot, for back-off, for a circuit to close
     latency_ms: int = 0

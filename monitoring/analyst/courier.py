@@ -57,6 +57,8 @@ class Courier:
     def __enter__(self) -> Courier:
         self._thread.start()
         self._ready.wait()
+        if self._session is None:
+            raise RuntimeError("the courier could not start; its thread says why")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -79,6 +81,12 @@ class Courier:
             return found
 
     async def _serve(self) -> None:
+        try:
+            await self._carry()
+        finally:
+            self._ready.set()  # whoever waits for a start that failed has to be told
+
+    async def _carry(self) -> None:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_chunk_sent.append(_note_sent)
         connector = aiohttp.TCPConnector(limit=0)  # what may be open at once was decided by whoever sends
@@ -104,7 +112,7 @@ class Courier:
                 received = await self._exchange(letter, sent)
         except TimeoutError:
             received = Received(None, {}, b"", f"no answer within {letter.timeout_s:.1f} s", timed_out=True)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:  # a letter without its return would keep the whole round waiting
             received = Received(None, {}, b"", f"{type(error).__name__}: {error}")
         self._returned.put(Returned(letter.key, received, begun, sent.at, time.monotonic()))
 

@@ -12,67 +12,8 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 
-from monitoring import indicators
-
-# What else a name may be called. A number is about the nearest name before it.
-SYNONYMS: dict[str, str] = {
-    "rsi": r"relative strength index",
-    "ema": r"emas|exponential moving average",
-    "sma": r"smas|simple moving average|moving average",
-    "vwap": r"volume[- ]weighted average price",
-    "atr": r"average true range",
-    "natr": r"normali[sz]ed atr|volatility",
-    "stddev": r"standard deviation|std ?dev",
-    "adx": r"trend strength",
-    "plus_di": r"\+ ?di|di ?\+",
-    "minus_di": r"[-−] ?di|di ?[-−](?!\d)",
-    "macd_hist": r"macd[ _-]histogram|histogram",
-    "macd_signal": r"signal line",
-    "macd": r"macd line",
-    "bands": r"bollinger|bollinger bands|channel",
-    "bb_upper": r"(?:upper|top) (?:bollinger|boundary|(?:bollinger )?band|bb)|bollinger upper|upper(?= (?:at|is|one)\b| ?\()",
-    "bb_lower": r"(?:lower|bottom) (?:bollinger|boundary|(?:bollinger )?band|bb)|bollinger lower|lower(?= (?:at|is|one)\b| ?\()",
-    "bb_middle": r"middle (?:bollinger )?band|bollinger middle",
-    "bb_width": r"band ?width|width of the bands",
-    "bb_percent": r"%b",
-    "change_pct": r"candle's change|candle change|change was|change is|changed by|change of|change since the (?:previous|last) close",
-    "volume_ratio": r"relative volume|rvol",
-    "volume_sma": r"average volume|usual volume",
-    "volume": r"base volume",
-    "highest": r"swing high|recent high|range high|recent highs|high of the last",
-    "lowest": r"swing low|recent low|range low|recent lows|low of the last",
-    "close": r"closes|closed|closing price|price|market|trades|trading|traded",
-    "open": r"opened|opening price",
-    "high": r"candle high|candle's high",
-    "low": r"candle low|candle's low",
-    "stop": r"stop[- ]?loss|stops|sl|newstoploss|protective stop",
-    "target": r"targets|take[- ]?profit|tp|newtakeprofit",
-    "entry": r"entry price|enter|entered|entering|entries",
-    "signal": r"initial price|signal price|raised",
-    "pnl": r"p&l|profit|unrealized|gain|drawdown|loss",
-    "size": r"contracts|quantity|holding",
-    "confidence": r"confident|conviction",
-    "range": r"ranged",
-    "risk": r"risked|risking",
-    "reward": r"upside",
-    "level": r"support|resistance|pivot|zone",
-}
-PLAIN = (
-    "stop",
-    "target",
-    "entry",
-    "signal",
-    "pnl",
-    "size",
-    "confidence",
-    "risk",
-    "reward",
-    "range",
-    "bands",
-    "level",
-)  # names that are no indicator
+from .names import name_of, names_in
 
 # Before a number: these also across the name ("from an RSI of 47.9") …
 _EARLIER_ACROSS = re.compile(
@@ -128,12 +69,15 @@ _INTERVAL = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 SCALES = {"k": 3, "K": 3, "M": 6, "B": 9}
 LONGEST_TEXT = 4000
+LONGEST_NUMBER = 18  # digits: more than any price or quantity has, and few enough that decimal arithmetic stays exact
+LEAD = 80  # characters before a number that are looked at: the work grows with the text, not with its square
 
 
 @dataclass(frozen=True)
 class Quote:
     """
-    One number. `value` is what stands there and `digits` how many decimals of it are shown (negative for 64k).
+    One number. `value` is what stands there and `digits` how many decimals of it are shown (negative for 64k). A number
+    longer than any market has, which decimal arithmetic could not hold, is not `is_exact` and its value is 0.
 
     A name is an indicator with its period, a family without one, or a plain name. `names` are those the number may be
     about: all since the number before it ("EMA20 and EMA50 at 65,200 and 65,322"); `mentioned` are all in the sentence.
@@ -141,6 +85,7 @@ class Quote:
 
     text: str
     value: Decimal
+    is_exact: bool
     digits: int
     unit: str
     names: tuple[str, ...]
@@ -180,21 +125,22 @@ def numbers(text: str, *, known: Collection[str] = (), symbol: str = "") -> Iter
         text = _blank(re.compile(re.escape(symbol), re.IGNORECASE), text)
     for pattern in (_TIME, _COUNTED, _INTERVAL):
         text = _blank(pattern, text)
-    mention = _mention(frozenset(known))
+    mention = names_in(frozenset(known))
     for sentence in _SENTENCE.split(text):
         yield from _in_sentence(sentence, mention, known)
 
 
 def bare(text: str) -> list[Decimal]:
     """Every number of a text that is itself a source, such as a strategy; periods included, they do no harm."""
-    return [value for match in _NUMBER.finditer(_plain(text)) if (value := _value(match)[0]) is not None]
+    found = (_value(match) for match in _NUMBER.finditer(_plain(text)))
+    return [value for value, _, is_exact in found if is_exact]
 
 
 def _in_sentence(sentence: str, mention: re.Pattern[str], known: Collection[str]) -> Iterator[Quote]:
     names = [
         (m.start(), m.end(), name)
         for m in mention.finditer(sentence)
-        if (name := _name_of(m, known)) and not (name == "close" and _MERE_MOMENT.search(sentence, 0, m.start()))
+        if (name := name_of(m, known)) and not (name == "close" and _MERE_MOMENT.search(sentence, max(0, m.start() - LEAD), m.start()))
     ]
     ends = [0, *(end for _, end, _ in names)]
     gaps = [*((start, end) for start, end, _ in names), (len(sentence), len(sentence))]
@@ -204,37 +150,36 @@ def _in_sentence(sentence: str, mention: re.Pattern[str], known: Collection[str]
     group: tuple[str, ...] = ()
     plain_until, is_threshold = 0, False
     for index, match in enumerate(found):
-        value, digits = _value(match)
-        if value is None:
-            continue
+        value, digits, is_exact = _value(match)
         last = found[index - 1].end() if index else 0
         group = tuple(name for start, end, name in names if plain_until <= start and end <= match.start()) or group
         unit = _unit(match)
-        beside = next((name for start, _, name in names if not sentence[match.end() : start].strip(" (") and start >= match.end()), "")
+        following = next(((start, name) for start, _, name in names if start >= match.end()), None)
+        beside = following[1] if following and not sentence[match.end() : following[0]].strip(" (") else ""
         plain_until = plain_until if unit else match.end()  # "the stop 2 ATR below the close at 98" is about the stop
         since = max((end for _, end, _ in names if end <= match.start()), default=0)
         ahead = sentence[match.end() : found[index + 1].start() if index + 1 < len(found) else len(sentence)]
-        lead = sentence[max(0, match.start() - 40) : match.start()]
         joined = is_threshold and sentence[last : match.start()].strip() in ("and", "to", "–")  # "between 30 and 50"
         compared = _THRESHOLD.search(sentence, max(last, since), match.start()) or _THRESHOLD_AFTER.match(ahead)
         is_threshold = bool(joined or compared)
         yield Quote(
             text=match[0].strip(),
             value=value,
+            is_exact=is_exact,
             digits=digits,
             unit=unit,
             names=(*group, beside) if beside else group,  # "20.8 (+DI)"
             mentioned=mentioned,
             is_signed=match["sign"] in ("-", "−"),
             is_earlier=_is_earlier(
-                sentence[max(last, match.start() - 40) : match.start()],
+                sentence[max(last, match.start() - LEAD) : match.start()],
                 sentence[max(last, since) : match.start()],
                 ahead,
                 is_last=index + 1 == len(found),
             ),
             is_threshold=is_threshold,
-            is_about=bool(_ABOUT.search(lead)),
-            is_distance=bool(_DISTANCE.match(ahead) or _DISTANCE_BEFORE.search(sentence[: match.start()])),
+            is_about=bool(_ABOUT.search(sentence[max(0, match.start() - LEAD) : match.start()])),
+            is_distance=bool(_DISTANCE.match(ahead) or _DISTANCE_BEFORE.search(sentence[max(0, match.start() - LEAD) : match.start()])),
         )
 
 
@@ -258,14 +203,17 @@ def _unit(match: re.Match[str]) -> str:
     return "count" if unit and unit != "bps" else unit
 
 
-def _value(match: re.Match[str]) -> tuple[Decimal | None, int]:
+def _value(match: re.Match[str]) -> tuple[Decimal, int, bool]:
+    """What a number is worth, how many decimals it shows, and whether arithmetic can hold it."""
     digits = match["digits"].replace(",", "")
-    if len(digits) > 40:
-        return None, 0
     shift = SCALES.get(match["scale"] or "", 0) + int((match["exponent"] or "e0")[1:])
-    value = Decimal(digits).scaleb(shift)
     shown = len(digits.partition(".")[2]) - shift
-    return (-value if match["sign"] in ("-", "−") else value), shown
+    if len(digits) > LONGEST_NUMBER or abs(shift) > LONGEST_NUMBER or abs(shown) > LONGEST_NUMBER:
+        return Decimal(0), 0, False
+    value = Decimal(digits).scaleb(shift)
+    if value.adjusted() > LONGEST_NUMBER:
+        return Decimal(0), 0, False
+    return (-value if match["sign"] in ("-", "−") else value), shown, True
 
 
 def _plain(text: str) -> str:
@@ -274,35 +222,3 @@ def _plain(text: str) -> str:
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
     return pattern.sub(lambda m: " " * len(m[0]), text)
-
-
-def _name_of(match: re.Match[str], known: Collection[str]) -> str:
-    """The name with its period if that one exists; a period that doesn't belong here is part of no name."""
-    family = str(match.lastgroup)
-    family = family.removeprefix("f_")
-    period = next((p for p in re.findall(r"\d+", match[0]) if f"{family}_{p}" in known), "")
-    if period:
-        return f"{family}_{period}"
-    return family
-
-
-@cache
-def _mention(known: frozenset[str]) -> re.Pattern[str]:
-    """One pattern for every name, with the periods that exist; the longest names first."""
-    parts = []
-    for family in {**indicators.FAMILIES, **dict.fromkeys(PLAIN)}:
-        words = family.replace("_", "[ _-]?") + (f"|{SYNONYMS[family]}" if family in SYNONYMS else "")
-        periods = "|".join(
-            sorted((name.rpartition("_")[2] for name in known if re.fullmatch(rf"{family}_\d+", name)), key=len, reverse=True)
-        )
-        if family in ("highest", "lowest"):
-            side = "high" if family == "highest" else "low"
-            words += rf"|(?:{periods or '20'})[- ](?:candle|bar|period|close)s?[- ](?:{side}est|{side})s?"
-        after = rf"(?:[ _-]?\(?(?:{periods})(?![.,]?\d)\)?)?" if periods else ""
-        lead = rf"(?:(?:{periods})[- ](?:(?:period|candle|bar|day)[- ])?)?" if periods else ""
-        if family == "atr":  # "2 ATR" and "2 times ATR" are units
-            words = rf"(?<!\d)(?<!\d )(?<!× )(?<!times )(?<!x )(?:{words})|(?:{words})(?= (?:of|at|=) ?[$\d]| ?\(\d)"
-        part = rf"(?P<f_{family}>{lead}(?:{words}){after}(?![A-Za-z\d_])(?:\(\d+(?:, ?\d+)*\))?)"
-        parts.append((max(len(word) for word in words.split("|")), part))
-    parts.sort(key=lambda part: -part[0])
-    return re.compile(r"(?<![A-Za-z\d_.,])(?:" + "|".join(part for _, part in parts) + ")", re.IGNORECASE)

@@ -116,7 +116,7 @@ def _problem(data: Any) -> Mapping[str, Any] | None:
 def _failed(received: Received, problem: Mapping[str, Any], raw: str, now: datetime) -> Reply:
     """An HTTP error, or a 200 that holds one; a number inside says more than the status outside."""
     inside = str(problem.get("code") or problem.get("status") or "")
-    status = int(inside) if inside.isdigit() and len(inside) == 3 else received.status or 0
+    status = int(inside) if inside.isascii() and inside.isdigit() and len(inside) == 3 else received.status or 0
     words = {str(problem.get(key) or "").lower() for key in ("code", "type", "status", "param")}
     message = f"HTTP {received.status}: {json.dumps(problem)[:300] if problem else raw[:200]}"
     wait_s = _retry_after(received.headers, problem, now)

@@ -26,10 +26,11 @@ from monitoring.analyst.contract import RULES, Answer, Kind, Outcome, Question
 from monitoring.analyst.courier import Courier, Letter, Returned
 from monitoring.asking import models, permits, tracing
 from monitoring.asking.inquiry import Inquiry, cost_of
-from monitoring.asking.permits import Permit, Settled, Wish
+from monitoring.asking.permits import Health, Permit, Settled, Wish
 
 logger = logging.getLogger(__name__)
 POLL_S = 0.05  # how often a process asks again for slots that others hold
+TELLING_S = 5.0  # an attempt that had this long and got no answer says something of its endpoint
 LONGEST_WAIT_S = 3600.0  # for requests that are out; each ends by its own time-out
 
 
@@ -74,8 +75,7 @@ class _Round:
                 max_attempts=settings.LLM_MAX_ATTEMPTS,
                 chance=chance,
             )
-            inquiry.begin(now=began)
-            self.open[inquiry.key] = inquiry
+            self._finish(inquiry, inquiry.begin(now=began))
         try:
             while self.open or self.out:
                 self._stop_halted()
@@ -87,7 +87,7 @@ class _Round:
         return self.answers
 
     def _stop_halted(self) -> None:
-        """Whatever was halted meanwhile is not asked any more; what is out already is answered, and not acted on."""
+        """Whatever was halted meanwhile is not asked any more; of what is out, the orders of a decision meet the switch."""
         halts = controls.open_halts() if self.open else {}
         if not halts:
             return
@@ -105,18 +105,16 @@ class _Round:
                 continue
             assert inquiry.spec is not None
             url = inquiry.spec.endpoint.base_url
-            until, outcome, why = self.quiet.get(url, (0.0, Outcome.RATE_LIMITED, ""))
+            until, outcome, why = self._quiet(url, now)
             if not url:
                 self._finish(inquiry, inquiry.gave_up(Outcome.UNAVAILABLE, "LLM_BASE_URL is not set", now=now))
-            elif (
-                until > now
-                and (until >= inquiry.ends or outcome is Outcome.UNAVAILABLE)
-                and inquiry.place + 1 < len(inquiry.question.chain)
-            ):
+            elif until >= inquiry.ends or inquiry.is_out_of_time(now=now) or (outcome is Outcome.UNAVAILABLE and inquiry.has_another):
                 self._finish(inquiry, inquiry.gave_up(outcome, why, now=now))
-            elif inquiry.is_out_of_time(now=now) or until >= inquiry.ends:
-                why = why if until > now else "no slot was free before its time was up"
-                self._finish(inquiry, inquiry.gave_up(outcome if until > now else Outcome.RATE_LIMITED, why, now=now))
+
+    def _quiet(self, url: str, now: float) -> tuple[float, Outcome, str]:
+        """Until when an endpoint is left alone, and what that comes to for a question whose time is up before."""
+        until, outcome, why = self.quiet.get(url, (0.0, Outcome.RATE_LIMITED, ""))
+        return (until, outcome, why) if until > now else (0.0, Outcome.RATE_LIMITED, "no slot was free before its time was up")
 
     def _send(self) -> None:
         now = time.monotonic()
@@ -153,7 +151,7 @@ class _Round:
             inquiry, permit = self.out.pop(returned.key)
             assert inquiry.spec is not None
             endpoint = inquiry.spec.endpoint
-            reply = replies.read(returned.received, now=clock.real_now())
+            reply = _read(returned)
             settled[endpoint].append(_settled(permit, inquiry, reply, returned))
             answer = inquiry.returned(
                 reply,
@@ -165,7 +163,7 @@ class _Round:
             decided.append((inquiry, answer))
         for endpoint, ended in settled.items():
             permits.settle(ended, endpoint=endpoint, now=clock.now())
-            if not all(one.endpoint_failed for one in ended):
+            if any(one.health is Health.ANSWERED for one in ended):
                 self.quiet.pop(endpoint.base_url, None)  # it answers again
         for inquiry, answer in decided:
             self._finish(inquiry, answer)
@@ -224,10 +222,25 @@ def _settled(permit: Permit, inquiry: Inquiry, reply: replies.Reply, returned: R
         permit=permit,
         cost_usd=cost_of(replace(reply, billed=False) if never_left else reply, inquiry.spec),
         sent_ago_s=None if returned.sent is None else time.monotonic() - returned.sent,
-        endpoint_failed=reply.endpoint_failed,
+        health=_health(reply, returned, inquiry.timeout_s),
         quiet_s=reply.retry_after_s if reply.outcome is Outcome.RATE_LIMITED else None,
         error=reply.error,
     )
+
+
+def _health(reply: replies.Reply, returned: Returned, timeout_s: float) -> Health:
+    """What an attempt says of its endpoint; one that was left little time by others, and ran out of it, says nothing."""
+    if returned.received.timed_out and returned.done - returned.begun < min(TELLING_S, timeout_s):
+        return Health.UNKNOWN
+    return Health.FAILED if reply.endpoint_failed else Health.ANSWERED
+
+
+def _read(returned: Returned) -> replies.Reply:
+    try:
+        return replies.read(returned.received, now=clock.real_now())
+    except Exception as error:  # whatever an endpoint sent, it is one reply that can't be used
+        logger.exception("a reply can't be read")
+        return replies.Reply(Outcome.INVALID, f"it can't be read: {type(error).__name__}: {error}"[:500])
 
 
 def _judge(question: Question) -> Answer:

@@ -129,10 +129,11 @@ def _limits(wishes: Iterable[Wanting]) -> dict[str, Decimal]:
 
 
 def _locked(scopes: Mapping[str, Decimal], *, day: date) -> dict[str, Decimal]:
-    """The totals of these scopes, locked in one order."""
-    _add_all([(day, scope, Decimal(0)) for scope in sorted(scopes)])
-    rows = DailySpend.objects.select_for_update().filter(day=day, scope__in=scopes).order_by("scope")
-    return {row.scope: row.amount_usd for row in rows}
+    """The totals of these scopes, locked in one order; asked for at every poll, so nothing is written but a day's first rows."""
+    wanted = DailySpend.objects.filter(day=day, scope__in=scopes)
+    if missing := scopes.keys() - set(wanted.values_list("scope", flat=True)):
+        _add_all([(day, scope, Decimal(0)) for scope in sorted(missing)])
+    return {row.scope: row.amount_usd for row in wanted.select_for_update().order_by("scope")}
 
 
 def _reserved(*, day: date) -> dict[str, Decimal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,11 @@ from uuid import UUID, uuid4
 from monitoring.analyst import verdicts
 from monitoring.analyst.backoff import delay_s
 from monitoring.analyst.catalog import ModelSpec
-from monitoring.analyst.contract import RULES, Answer, Attempt, Kind, Outcome, Question
+from monitoring.analyst.contract import RULES, Answer, Attempt, Kind, Outcome, Question, Verdict
 from monitoring.analyst.reply import Reply, kept_headers
 from monitoring.analyst.request import Request, build
 
+logger = logging.getLogger(__name__)
 # No decision of one analyst that asking the next can't mend.
 FINAL = frozenset({Outcome.LATE, Outcome.HALTED})
 SHORTEST_S = 0.05  # an attempt with less time than this is not begun
@@ -57,8 +59,31 @@ class Inquiry:
         """Whether it is the rules' turn."""
         return self.place < len(self.question.chain) and self.question.chain[self.place] == RULES
 
-    def begin(self, *, now: float) -> None:
-        """Turn to the analyst at `place`."""
+    def begin(self, *, now: float) -> Answer | None:
+        """
+        Turn to the analyst at `place`, or to the first after it that can be asked; the last answer when there is none.
+
+        A question that can't even be put costs neither the rest of its chain nor the rest of its batch.
+        """
+        while self.place < len(self.question.chain):
+            try:
+                self._begin(now=now)
+            except Exception as error:
+                logger.exception("question %s can't be put to %r", self.question.id, self.question.chain[self.place])
+                model, text = str(self.question.chain[self.place]), f"it can't be asked: {type(error).__name__}: {error}"
+                self.attempts.append(Attempt("llm", model, Outcome.INVALID, text))
+                self.last = Answer(Outcome.INVALID, "llm", error=text[:500], model=model, attempts=tuple(self.attempts))
+                self.place += 1
+            else:
+                return None
+        return self.last
+
+    @property
+    def has_another(self) -> bool:
+        """Whether somebody else can be asked after the present analyst."""
+        return self.place + 1 < len(self.question.chain)
+
+    def _begin(self, *, now: float) -> None:
         name = self.question.chain[self.place]
         models_left = sum(analyst != RULES for analyst in self.question.chain[self.place :])
         self.ends = now + max(0.0, self.deadline - now) / max(1, models_left)
@@ -84,13 +109,14 @@ class Inquiry:
         """
         assert self.spec is not None
         assert self.request is not None
-        outcome, error, verdict, made_up = verdicts.judge(reply, question=self.question)
+        outcome, error, verdict, made_up = self._judged(reply)
         self.attempts.append(
             Attempt(
                 analyst="llm",
-                model=reply.model or self.spec.wire_name,
+                model=self.spec.name,
                 outcome=outcome,
                 error=error,
+                answered_by=reply.model,
                 status=status,
                 waited_ms=int((sent_at - self.waiting_since) * 1000),
                 latency_ms=int((done_at - sent_at) * 1000),
@@ -118,17 +144,21 @@ class Inquiry:
         assert self.spec is not None
         assert self.request is not None
         waited_ms = int((now - self.waiting_since) * 1000)
-        self.attempts.append(Attempt("llm", self.spec.wire_name, outcome, error, waited_ms=waited_ms))
+        self.attempts.append(Attempt("llm", self.spec.name, outcome, error, waited_ms=waited_ms))
         self.last = verdicts.answer(outcome, error, None, (), request=self.request, raw="", headers={}, attempts=self.attempts)
         return self.last if outcome in FINAL else self.next(now=now)
 
     def next(self, *, now: float) -> Answer | None:
         """Turn to the next analyst of the chain; the last answer when there is none."""
         self.place += 1
-        if self.place >= len(self.question.chain):
-            return self.last
-        self.begin(now=now)
-        return None
+        return self.begin(now=now)
+
+    def _judged(self, reply: Reply) -> tuple[Outcome, str, Verdict | None, tuple[str, ...]]:
+        try:
+            return verdicts.judge(reply, question=self.question)
+        except Exception as error:  # whatever a model wrote, it is one answer that can't be used
+            logger.exception("the answer to question %s can't be judged", self.question.id)
+            return Outcome.INVALID, f"it can't be judged: {type(error).__name__}: {error}"[:500], None, ()
 
     def by_rules(self, answer: Answer) -> Answer:
         """The rules' answer in this inquiry: with what was tried before."""

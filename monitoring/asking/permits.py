@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -97,6 +98,14 @@ class Granted:
     is_broken: bool = False
 
 
+class Health(Enum):
+    """What an attempt says of its endpoint."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class Settled:
     """How an attempt ended. `cost_usd` None: not known; `sent_ago_s` None: it never left."""
@@ -104,7 +113,7 @@ class Settled:
     permit: Permit
     cost_usd: Decimal | None
     sent_ago_s: float | None
-    endpoint_failed: bool
+    health: Health
     quiet_s: float | None
     error: str
 
@@ -159,10 +168,10 @@ def settle(ended: Sequence[Settled], *, endpoint: Endpoint, now: datetime) -> No
         budget.settle(cursor.fetchall())
         circuit = before = _circuit(state)
         for one in ended:
-            if one.endpoint_failed:
+            if one.health is Health.FAILED:
                 circuit = circuit.failed(now=at.timestamp(), was_probe=one.permit.is_probe)
                 state.last_error = one.error[:500]
-            else:
+            elif one.health is Health.ANSWERED:
                 circuit = circuit.succeeded()
         quiet = [at + timedelta(seconds=one.quiet_s) for one in ended if one.quiet_s]
         if quiet and (state.quiet_until is None or max(quiet) > state.quiet_until):

@@ -10,6 +10,7 @@ when asked for: OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,6 +29,7 @@ from monitoring import clock
 from monitoring.analyst.contract import Answer, Attempt, Outcome, Question
 from monitoring.asking import models
 
+logger = logging.getLogger(__name__)
 SECOND_NS = 1_000_000_000
 PROVIDERS = {
     "api.openai.com": "openai",
@@ -41,10 +43,18 @@ PROVIDERS = {
 
 
 def record(question: Question, answer: Answer) -> Answer:
-    """The answer with the id of its trace; unchanged where nothing is configured."""
+    """The answer with the id of its trace; unchanged where nothing is configured, and where tracing fails."""
     tracer = _tracer(os.getpid())
     if tracer is None:
         return answer
+    try:
+        return _record(tracer, question, answer)
+    except Exception:  # an answer that was paid for is worth more than its trace
+        logger.exception("question %s could not be traced", question.id)
+        return answer
+
+
+def _record(tracer: Tracer, question: Question, answer: Answer) -> Answer:
     ended = int(clock.real_now().timestamp() * SECOND_NS)
     began = ended - answer.latency_ms * 1_000_000
     analysis = tracer.start_span(
@@ -112,6 +122,7 @@ def _of_attempt(question: Question, attempt: Attempt, answer: Answer | None) -> 
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": PROVIDERS.get(host, "openai"),  # everything here speaks OpenAI's protocol
         "gen_ai.request.model": attempt.model,
+        "gen_ai.response.model": attempt.answered_by or None,
         "gen_ai.output.type": "json",
         "gen_ai.conversation.id": str(question.id),
         "server.address": host or None,
@@ -123,7 +134,7 @@ def _of_attempt(question: Question, attempt: Attempt, answer: Answer | None) -> 
         "error.type": None if attempt.outcome is Outcome.OK else attempt.outcome.value,
     }
     temperature = spec.entry.parameters.get("temperature")
-    if temperature is not None:
+    if isinstance(temperature, int | float):
         found["gen_ai.request.temperature"] = float(temperature)
     if answer and settings.TRACE_CONTENT:
         found["gen_ai.input.messages"] = json.dumps([_message(m["role"], m["content"]) for m in answer.request.get("messages", [])])

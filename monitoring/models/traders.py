@@ -101,6 +101,16 @@ class Trader(models.Model):
         """The interval under the name that events and the original design use."""
         return self.interval
 
+    def fallback_chain(self) -> tuple[str, ...]:
+        """
+        The analysts that are asked in turn when the trader's own gives no decision.
+
+        :raises ValueError: if it is no list of names, which SQL lets pass
+        """
+        if problem := _wrong_fallbacks(self.fallbacks):
+            raise ValueError(f"fallbacks {self.fallbacks!r}: {problem}")
+        return tuple(self.fallbacks)
+
     def clean(self) -> None:
         """
         Refuse symbols, indicators and conditions that could never be evaluated.

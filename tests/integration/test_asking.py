@@ -14,12 +14,14 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import connection
+from django.utils.module_loading import import_string
 
 from monitoring import controls
 from monitoring.analyst.catalog import Endpoint
 from monitoring.analyst.contract import Answer, Kind, Outcome, Question
+from monitoring.analyst.courier import Courier, Letter
 from monitoring.asking import ask, checks, permits
-from monitoring.asking.permits import Settled, Wish
+from monitoring.asking.permits import Health, Settled, Wish
 from monitoring.audit import Actor
 from monitoring.models import AnalystEndpoint, BudgetReservation, DailySpend, Event, WaitingAsker
 from tests.support.analysts import StubEndpoint, completion, entering, verdict
@@ -190,6 +192,13 @@ class TestFallbacks:
         ]
         assert [request["model"] for request in stub.requests] == ["stub-1", "stub-words"]
 
+    def test_an_attempt_without_time_says_nothing_of_its_endpoint(self, clock: SteppingClock, stub: StubEndpoint) -> None:
+        stub.script = lambda body: time.sleep(1) or completion(verdict("continue"))
+        outcomes = {answer.outcome for answer in ask.ask_all([question(clock, seconds=0.3) for _ in range(8)], now=clock.now).values()}
+        assert outcomes == {Outcome.TIMEOUT}
+        assert AnalystEndpoint.objects.get().failures == 0
+        assert not Event.objects.filter(kind="analyst_down").exists()
+
     def test_a_silent_model_leaves_the_next_one_its_time(self, clock: SteppingClock, stub: StubEndpoint, settings: Any) -> None:
         settings.LLM_TIMEOUT_SECONDS = 60
 
@@ -207,6 +216,39 @@ class TestFallbacks:
         controls.halt(scope="all", state="halted", reason="stop", actor=OLGA, now=clock.now, wait_s=0)
         assert put(clock, fallbacks=("rules",), scopes=("all",)).outcome is Outcome.HALTED
         assert stub.requests == []
+
+
+class TestOneOfMany:
+    """Whatever is wrong with one question or one answer, the others of the batch get their decision."""
+
+    @pytest.mark.parametrize("broken", ["monitoring.analyst.verdicts.judge", "monitoring.analyst.reply.read"])
+    def test_an_answer_that_breaks_the_desk(self, clock: SteppingClock, stub: StubEndpoint, monkeypatch: Any, broken: str) -> None:
+        real, calls = import_string(broken), iter(range(100))
+
+        def once(*args: Any, **more: Any) -> Any:
+            if next(calls) == 0:
+                raise RecursionError("deep")
+            return real(*args, **more)
+
+        monkeypatch.setattr(broken, once)
+        answers = ask.ask_all([question(clock) for _ in range(3)], now=clock.now)
+        assert sorted(answer.outcome for answer in answers.values()) == [Outcome.INVALID, Outcome.OK, Outcome.OK]
+        assert next(answer.error for answer in answers.values() if answer.outcome is Outcome.INVALID).endswith("RecursionError: deep")
+
+    def test_a_chain_that_can_not_be_asked(self, clock: SteppingClock, stub: StubEndpoint) -> None:
+        wrong = question(clock, model=None)
+        saved = question(clock, model=None, fallbacks=(5, "rules"))
+        right = question(clock)
+        answers = ask.ask_all([wrong, saved, right], now=clock.now)
+        assert (answers[wrong.id].outcome, answers[right.id].outcome) == (Outcome.INVALID, Outcome.OK)
+        assert (answers[saved.id].outcome, answers[saved.id].analyst) == (Outcome.OK, "rules")
+
+    def test_a_letter_that_can_not_be_sent_comes_back(self) -> None:
+        key = uuid.uuid4()
+        with Courier() as courier:
+            courier.send([Letter(key, None, (), b"", 5.0)])  # type: ignore[arg-type]
+            returned = courier.collect(timeout_s=5)
+        assert [(one.key, one.received.status) for one in returned] == [(key, None)]
 
 
 class TestStart:
@@ -282,7 +324,7 @@ def wish(**over: Any) -> Wish:
 
 
 def settled(permit: permits.Permit, **over: Any) -> Settled:
-    values = {"cost_usd": Decimal("0.001"), "sent_ago_s": 1.0, "endpoint_failed": False, "quiet_s": None, "error": ""}
+    values = {"cost_usd": Decimal("0.001"), "sent_ago_s": 1.0, "health": Health.ANSWERED, "quiet_s": None, "error": ""}
     return Settled(permit, **{**values, **over})
 
 

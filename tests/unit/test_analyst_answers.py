@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tomllib
 import uuid
 from datetime import timedelta
 from decimal import Decimal
@@ -194,6 +195,12 @@ class TestRequests:
 
 
 class TestCatalog:
+    def test_parameters_are_sent_as_they_stand(self) -> None:
+        raw = tomllib.loads('[models.m]\nparameters = {temperature = 0.2, stop = ["x"], reasoning = {effort = 0.5}}', parse_float=Decimal)
+        found = Catalog({"models.toml": raw}, default=ENDPOINT, secret=lambda name: "").spec("m")
+        body = json.loads(build(reference(Kind.MONITORING), spec=found).body)
+        assert (body["temperature"], body["stop"], body["reasoning"]) == (0.2, ["x"], {"effort": 0.5})
+
     def test_a_vendor_before_the_name_finds_the_model(self) -> None:
         assert spec("google/gemini-2.5-flash").entry.output_usd == Decimal("2.50")
         assert spec("google/gemini-2.5-flash").wire_name == "google/gemini-2.5-flash"

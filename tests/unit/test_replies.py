@@ -135,6 +135,11 @@ def test_tokens_and_cost() -> None:
     assert read(200, body, x_litellm_response_cost="1.35e-05").cost_usd == Decimal("0.0000135")
 
 
+@pytest.mark.parametrize("code", ["²²²", "٥٠٣", "5.3", "-50", "999", [], {}])
+def test_a_code_may_be_anything(code: Any) -> None:
+    assert read(200, {"error": {"code": code}}).outcome is Outcome.UNAVAILABLE
+
+
 @given(st.integers(100, 599), st.binary(max_size=300))
 def test_any_bytes_have_an_outcome(status: int, body: bytes) -> None:
     assert read(status, body).outcome is not Outcome.OK
