@@ -193,6 +193,14 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="",
 OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
 TRACE_CONTENT = env.boolean("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", default=False)
 
+# --- Exchange accounts ----------------------------------------------------------------------------------------------
+CREDENTIALS_KEY = env.secret("CREDENTIALS_KEY") or env.generated_secret(DATA_DIR / "credentials_key")
+BINANCE_TRADING_URL = env.url("BINANCE_TRADING_URL", default="", schemes={"http", "https"})  # empty: Binance's own
+TRADING_IS_SIMULATED = bool(BINANCE_TRADING_URL) and is_simulated(BINANCE_TRADING_URL)
+# How long after an order was sent "no such order" proves nothing: its time window, the server's time-out, and a margin.
+ORDER_SETTLES_SECONDS = float(env.decimal("ORDER_SETTLES_SECONDS", default="25", minimum="0"))
+UNKNOWN_AT_EXCHANGE = env.choice("UNKNOWN_AT_EXCHANGE", default="report", allowed={"report", "adopt"})
+
 # --- Queue ----------------------------------------------------------------------------------------------------------
 # A job may wait in a worker's memory for timeout x ceil((queue_limit + 1) / workers) with its retry clock running.
 # `retry` lies above that wait plus `timeout`, else a job that only waited would be delivered twice.

@@ -7,7 +7,7 @@ for the exclusive lock: once it has it, nothing that adds exposure is on its way
 waiting is named in its answer.
 
 ControlError
-  UnknownScope    not all, trader:KEY, symbol:NAME or workflow:KEY
+  UnknownScope    not all, trader:KEY, symbol:NAME, workflow:KEY or account:KEY
   ReasonMissing   a switch is never moved without a reason
   NotHalted       there is nothing to resume
 """
@@ -34,7 +34,7 @@ from monitoring.notifications import notify
 RUNNING = "running"
 REDUCING, HALTED = Halt.State.REDUCING.value, Halt.State.HALTED.value
 STRICTNESS = {RUNNING: 0, REDUCING: 1, HALTED: 2}
-SCOPE = re.compile(r"^(all|symbol:[A-Za-z0-9_.:-]{1,128}|(trader|workflow):[0-9a-f-]{36})$")
+SCOPE = re.compile(r"^(all|symbol:[A-Za-z0-9_.:-]{1,128}|(trader|workflow|account):[0-9a-f-]{36})$")
 SHORTEST_REASON = 3
 EXPOSURE_LOCK = 7412
 HALT_WAIT_S = 0.25
@@ -45,7 +45,7 @@ class ControlError(Exception):
 
 
 class UnknownScope(ControlError):
-    """Not all, trader:KEY, symbol:NAME or workflow:KEY."""
+    """Not all, trader:KEY, symbol:NAME, workflow:KEY or account:KEY."""
 
 
 class ReasonMissing(ControlError):
@@ -95,8 +95,8 @@ def strictest(halts: Mapping[str, Halt], applying: Iterable[str]) -> Halt | None
 def check_scope(scope: str) -> str:
     """:raises UnknownScope: if it is not a scope"""
     kind, _, key = scope.partition(":")
-    if not SCOPE.match(scope) or (kind in ("trader", "workflow") and not _is_key(key)):
-        raise UnknownScope(f"scope was {scope!r}, allowed are all, trader:KEY, symbol:NAME and workflow:KEY")
+    if not SCOPE.match(scope) or (kind in ("trader", "workflow", "account") and not _is_key(key)):
+        raise UnknownScope(f"scope was {scope!r}, allowed are all, trader:KEY, symbol:NAME, workflow:KEY and account:KEY")
     return scope
 
 

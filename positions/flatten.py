@@ -55,6 +55,8 @@ def positions_of(scope: str) -> QuerySet[Position]:
     match kind:
         case "trader":
             return open_positions.filter(trader_id=UUID(key))
+        case "account":
+            return open_positions.filter(account_id=UUID(key))
         case "symbol":
             return open_positions.filter(symbol=key)
         case "workflow":

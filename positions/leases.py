@@ -10,7 +10,7 @@ from django.db import connection
 
 from positions.models import Position
 
-LEASE_S = 30  # an action takes a few calls to a venue
+LEASE_S = 60  # longer than any single wait for a venue; renewed between them
 
 TAKE = """
 UPDATE positions SET lease_until = now() + make_interval(secs => %s)
@@ -28,6 +28,12 @@ def take(position: Position) -> None:
         cursor.execute(TAKE, [LEASE_S, position.id])
         if cursor.fetchone() is None:
             raise Busy(f"position {position.id} is closed, or another action is at work on it")
+
+
+def renew(position: Position) -> None:
+    """Keep it a while longer, for an action that has to wait for its venue."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE positions SET lease_until = now() + make_interval(secs => %s) WHERE id = %s", [LEASE_S, position.id])
 
 
 def release(position: Position) -> None:

@@ -22,7 +22,7 @@ from monitoring import controls, events
 from monitoring.controls import HALTED
 from monitoring.handlers import Close
 from monitoring.models import Candle
-from positions import protection, rules, trading
+from positions import orders, protection, rules, trading
 from positions.leases import Busy
 from positions.models import Order, Position, TradingProfile
 from positions.orders import Cause
@@ -59,7 +59,7 @@ def on_close(close: Close, now: datetime) -> None:
                     "%s: its stop is for %s; resized: %s",
                     position,
                     stopped[position.id],
-                    trading.resize_protection(position, cause=cause, now=now),
+                    trading.keep_safe(position, cause=cause, now=now),
                 )
             is_halted = bool(halt and halt.state == HALTED)
             _apply(position, prices[position.symbol], close, fired=fired[position.id], is_halted=is_halted, now=now)
@@ -90,6 +90,7 @@ def _apply(position: Position, price: Decimal, close: Close, *, fired: set[int],
         position.contracts,
         position.initial_contracts,
         position.realized_pnl + position.unrealized_pnl - position.fees,
+        target_rests=orders.features(position.account).exits_share,
     )
     for action in rules.due(held, rules=limits, close=price, fired=fired):
         if is_halted and isinstance(action, TakeOff):
@@ -107,7 +108,7 @@ def _apply(position: Position, price: Decimal, close: Close, *, fired: set[int],
 def _carry_out(position: Position, action: rules.Action, close: Close, now: datetime) -> str:
     match action:
         case Exit():
-            return trading.close(position, cause=Cause(Order.Cause.RULE, action.name), reason="max loss", now=now)
+            return trading.close(position, cause=Cause(Order.Cause.RULE, action.name), reason=action.name.replace("-", " "), now=now)
         case TakeOff(fraction=fraction):
             return trading.reduce(position, fraction=fraction, cause=Cause(Order.Cause.RULE, action.name), now=now)
         case Trail(stop=stop):

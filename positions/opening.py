@@ -6,12 +6,13 @@ Every step finds what the steps before it have left; none runs inside a transact
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from monitoring import candles, events, schedules, signal_life
+from monitoring import candles, clock, events, schedules, signal_life
 from monitoring.analyst.contract import ENTERS, TradePlan
 from monitoring.events import NewEvent
 from monitoring.models import Signal, SignalAnalysis
@@ -82,6 +83,7 @@ def _begin(analysis: SignalAnalysis, signal: Signal, *, now: datetime) -> Positi
         target=plan.take_profit,
         market_price=last.price,
         size_cap=plan.position_size,
+        price_age_s=(clock.to_ms(now) - last.closed_ms) / 1000,
     )
     account = gate.account_of(profile.account, trader_id=trader.id)
     allowed = risk.check_entry(wish, limits=gate.limits_of(profile), account=account, filters=filters)
@@ -115,6 +117,7 @@ def _enter(position: Position, signal: Signal, cause: Cause, *, now: datetime) -
     entry = orders.place(intent)
     if isinstance(entry, Denied):
         return _abandon_entry(position, signal, entry, now=now)
+    entry = orders.clear(entry, until=time.monotonic() + protection.RETRY_BUDGET_S)
     position.refresh_from_db()
     if entry.status in (Order.Status.REJECTED, Order.Status.CANCELED) and not position.contracts:
         return _abandon_entry(position, signal, Denied("entry_rejected", entry.error), now=now)
@@ -131,8 +134,7 @@ def _enter(position: Position, signal: Signal, cause: Cause, *, now: datetime) -
         protection.set_target(position, price=position.take_profit, cause=cause)
     _mark_open(position, signal, now=now)
     if not protected:
-        protection.tell_unprotected(position, reason="the stop was refused; the position is closed at market", now=now)
-        trading.exit_now(position, Cause(Order.Cause.RULE, f"{cause.key}:unprotected"), reason="stop could not be placed", now=now)
+        trading.close_unprotected(position, cause, now=now)
     leases.release(position)
     return position
 

@@ -13,41 +13,40 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from monitoring import clock, controls, events
+from monitoring import clock, controls
 from monitoring.models import Halt, WorkflowSchedule
-from positions import unprotected
-from positions.exchange import accounting
-from positions.exchange.accounting import Holding
+from positions import booking
 from positions.exchange.contract import (
     BUY,
     SELL,
     Balance,
     Exchange,
     ExchangeError,
+    Features,
+    Held,
     OrderNotFound,
     OrderReport,
     OrderRequest,
     Rejected,
-    TradeReport,
-    Unclear,
+    Resting,
 )
 from positions.exchange.factory import exchange_for
-from positions.models import ExchangeAccount, Fill, Order, Position
+from positions.models import ExchangeAccount, Order, Position
 from positions.risk import Denied
-from positions.telling import about
 
 logger = logging.getLogger(__name__)
 Leg, Status = Order.Leg, Order.Status
-FINAL = (Status.FILLED, Status.CANCELED, Status.REJECTED)
+FINAL = booking.FINAL
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 
 
 class OrderError(Exception):
@@ -87,6 +86,15 @@ class Intent:
         return self.leg not in Order.ADDS_EXPOSURE
 
 
+@dataclass(frozen=True)
+class AtVenue:
+    """What the venue itself knows of an account."""
+
+    resting: tuple[Resting, ...]
+    holdings: Mapping[str, Held]
+    features: Features
+
+
 def client_order_id(*, position_id: UUID, cause: str, leg: str, generation: int) -> str:
     """32 hex digits, the same for the same intent; every venue accepts them."""
     return hashlib.sha256(f"{position_id}|{cause}|{leg}|{generation}".encode()).hexdigest()[:32]
@@ -115,6 +123,9 @@ def place(intent: Intent) -> Order | Denied:
     _outside_transaction()
     if intent.leg not in Order.ADDS_EXPOSURE or _was_sent(intent):
         return _place(intent)
+    account = intent.position.account
+    if account.needs_arming and not account.is_live:
+        return Denied("not_armed", f"account {account.name} is not armed: it only protects and closes what it holds")
     applying = _scopes(intent.position)
     if halt := controls.strictest(controls.open_halts(), applying):
         return _denied(halt)
@@ -131,28 +142,60 @@ def place(intent: Intent) -> Order | Denied:
 def cancel(order: Order) -> Order:
     """Cancel a resting order and return how it stands; it may have filled instead."""
     _outside_transaction()
+    if order.status == Status.INTENDED:
+        return forget(order, why="not needed any more")
     exchange = exchange_for(order.account)
     try:
         report = exchange.cancel(symbol=order.position.symbol, client_order_id=order.client_order_id)
     except OrderNotFound:
-        return _finish(order, Status.CANCELED, error="the exchange does not know it")
-    except Unclear as error:
-        return _finish(order, Status.UNKNOWN, error=str(error))
+        return _not_there(order, exchange)
+    except ExchangeError as error:  # it may have been done; until the exchange says how it stands, it counts as resting
+        logger.warning("order %s could not be cancelled: %s", order.client_order_id, error)
+        return order if order.status in (Status.OPEN, Status.PARTIALLY_FILLED) else _finish(order, Status.UNKNOWN, error=str(error))
     return absorb(order, report, exchange)
 
 
 def refresh(order: Order) -> Order:
     """Ask the exchange how an order stands, and record what it says."""
     _outside_transaction()
+    if order.status == Status.INTENDED:
+        return order  # nobody has sent it
     exchange = exchange_for(order.account)
     try:
         report = exchange.order(symbol=order.position.symbol, client_order_id=order.client_order_id)
     except OrderNotFound:
-        # Only a venue that answers reads in order may be believed at once; the paper exchange does.
-        return _finish(order, Status.REJECTED, error="it never reached the exchange")
-    except Unclear:
+        return _not_there(order, exchange)
+    except ExchangeError as error:
+        logger.info("order %s can't be asked about: %s", order.client_order_id, error)
         return order
     return absorb(order, report, exchange)
+
+
+def clear(order: Order, *, until: float) -> Order:
+    """Ask about an order until it is clear how it stands, at most until `until` (monotonic)."""
+    pause_s = FIRST_PAUSE_S
+    while order.status in (Status.SENT, Status.UNKNOWN) and time.monotonic() < until:
+        order = refresh(order)
+        if order.status in (Status.SENT, Status.UNKNOWN):
+            time.sleep(pause_s)  # nothing tells when the venue knows
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    return order
+
+
+def is_throttled(order: Order) -> bool:
+    """Whether the venue refused only because there were too many requests."""
+    return order.status == Status.REJECTED and order.error.startswith("throttled:")
+
+
+def is_beyond_market(order: Order) -> bool:
+    """Whether a stop was refused because the market is past it already."""
+    return order.status == Status.REJECTED and order.error.startswith("would_trigger:")
+
+
+def forget(order: Order, *, why: str) -> Order:
+    """An intent that nobody sent and nobody will: its job found another way, or died with its position."""
+    assert order.status == Status.INTENDED
+    return _finish(order, Status.REJECTED, error=why)
 
 
 def live(position: Position, *legs: str) -> list[Order]:
@@ -166,9 +209,26 @@ def balance(account: ExchangeAccount) -> Balance:
     return exchange_for(account).balance()
 
 
+def features(account: ExchangeAccount) -> Features:
+    """How the account's venue differs from others."""
+    return exchange_for(account).features
+
+
 def held(position: Position) -> Decimal:
-    """The size that the venue itself says is held of the position's symbol, positive."""
-    return abs(exchange_for(position.account).held(symbol=position.symbol).quantity)
+    """
+    The size that the venue itself says is held for a position, positive.
+
+    A spot wallet may hold more than the desk has bought: there it is what the position can still account for.
+    """
+    exchange = exchange_for(position.account)
+    found = exchange.held(symbol=position.symbol).quantity
+    return abs(found) if exchange.features.owns_wallet else min(found, position.contracts)
+
+
+def at_venue(account: ExchangeAccount) -> AtVenue:
+    """All that rests and is held at the account's venue, by whoever it was sent."""
+    exchange = exchange_for(account)
+    return AtVenue(tuple(exchange.open_orders()), exchange.holdings(), exchange.features)
 
 
 def in_flight() -> Iterable[Mapping[str, Any]]:
@@ -178,27 +238,27 @@ def in_flight() -> Iterable[Mapping[str, Any]]:
 
 
 def absorb(order: Order, report: OrderReport, exchange: Exchange) -> Order:
-    """Record what the venue says of an order, with the fills that are new; the position follows them exactly."""
-    trades = exchange.trades(symbol=order.position.symbol, client_order_id=order.client_order_id) if report.filled else []
-    now = clock.now()
-    with transaction.atomic():
-        position = Position.objects.select_for_update(no_key=True).get(id=order.position_id)
-        order = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("account", "position").get(id=order.id)
-        before = order.status
-        for trade in trades:
-            _book(order, position, trade)
-        order.status, order.filled, order.average_price = report.status, report.filled, report.average_price
-        order.exchange_order_id, order.error = report.exchange_order_id, ""
-        order.acknowledged_at = order.acknowledged_at or now
-        if report.status in FINAL:
-            order.finished_at = order.finished_at or now
-        order.save()
-        position.save(update_fields=["contracts", "initial_contracts", "cost", "entry_price", "realized_pnl", "fees"])
-        unprotected.note(position_id=position.id, now=now)
-        order.position = position
-        if order.status != before:
-            _tell(order, now)
-    return order
+    """Record what the venue says of an order, with its fills; without them the order stays unknown, and is asked about again."""
+    try:
+        trades = exchange.trades(symbol=order.position.symbol, report=report) if report.filled else []
+    except ExchangeError as error:
+        return _finish(order, Status.UNKNOWN, error=str(error))
+    return booking.absorb(order, report, trades, now=clock.now())
+
+
+def _not_there(order: Order, exchange: Exchange) -> Order:
+    """
+    The venue knows no such order. That proves nothing while the request may still be on its way.
+
+    An order that was acknowledged once and is gone now is no lost request: it stays as it is, and somebody has to look.
+    """
+    if order.acknowledged_at is not None:
+        logger.error("order %s was acknowledged, and the exchange does not know it any more", order.client_order_id)
+        return order
+    assert order.sent_at is not None
+    if clock.real_seconds(clock.now() - order.sent_at) < exchange.features.settles_after_s:
+        return _finish(order, Status.UNKNOWN, error="the exchange does not know it yet")
+    return _finish(order, Status.REJECTED, error="it never reached the exchange")
 
 
 def _place(intent: Intent) -> Order:
@@ -207,9 +267,12 @@ def _place(intent: Intent) -> Order:
         return order
     if not is_new and order.status != Status.INTENDED:
         return refresh(order)
-    order.status, order.sent_at = Status.SENT, clock.now()
-    order.save(update_fields=["status", "sent_at"])
     exchange = exchange_for(order.account)
+    now = clock.now()
+    if not Order.objects.filter(id=order.id, status=Status.INTENDED).update(status=Status.SENT, sent_at=now):
+        order.refresh_from_db()  # somebody has given it up, or sent it, meanwhile
+        return order
+    order.status, order.sent_at = Status.SENT, now
     request = OrderRequest(
         client_order_id=order.client_order_id,
         symbol=intent.position.symbol,
@@ -239,6 +302,7 @@ def _scopes(position: Position) -> tuple[str, ...]:
     workflows = WorkflowSchedule.objects.filter(entity_id__in=entities).values_list("id", flat=True)
     return (
         *controls.scopes(trader_id=position.trader_id, symbol=position.symbol),
+        f"account:{position.account_id}",
         *(f"workflow:{workflow}" for workflow in workflows),
     )
 
@@ -277,64 +341,9 @@ def _intend(intent: Intent) -> tuple[Order, bool]:
 
 
 def _finish(order: Order, status: str, *, error: str) -> Order:
-    now = clock.now()
-    with transaction.atomic():
-        Position.objects.select_for_update(no_key=True).get(id=order.position_id)  # first, as everywhere: no deadlock
-        order = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("account", "position").get(id=order.id)
-        order.status, order.error = status, error[:500]
-        order.finished_at = now if status in FINAL else None
-        order.save(update_fields=["status", "error", "finished_at"])
-        unprotected.note(position_id=order.position_id, now=now)
-        _tell(order, now)
+    order = booking.finish(order, status, error=error, now=clock.now())
     logger.warning("order %s of %s is %s: %s", order.client_order_id, order.position.symbol, status, error)
     return order
-
-
-def _book(order: Order, position: Position, trade: TradeReport) -> None:
-    """Book a fill once; the unique trade id makes a second look at the same fill change nothing."""
-    fill, is_new = Fill.objects.get_or_create(
-        account=order.account,
-        exchange_trade_id=trade.trade_id,
-        defaults={
-            "order": order,
-            "price": trade.price,
-            "quantity": trade.quantity,
-            "fee": trade.fee,
-            "fee_currency": trade.fee_currency,
-            "at": clock.at(trade.at_ms),
-        },
-    )
-    if not is_new:
-        return
-    signed = fill.quantity if order.side == BUY else -fill.quantity
-    before = Holding(position.sign * position.contracts, position.cost)
-    traded = accounting.trade(before, signed_quantity=signed, price=fill.price)
-    position.contracts, position.cost = abs(traded.holding.quantity), traded.holding.cost
-    position.realized_pnl += traded.realized
-    position.fees += fill.fee
-    if order.leg in Order.ADDS_EXPOSURE:
-        position.initial_contracts += fill.quantity
-        position.entry_price = position.cost / position.contracts
-
-
-def _tell(order: Order, now: datetime) -> None:
-    position = order.position
-    price = order.average_price or order.trigger_price or order.price
-    shown = f"{price.normalize():f}" if price is not None else "market"
-    text = f"{order.leg} {order.side} {order.quantity.normalize():f} at {shown}: {order.status}"
-    level = events.WARNING if order.status in (Status.REJECTED, Status.UNKNOWN) else events.INFO
-    if order.error:
-        text = f"{text}, {order.error}"
-    data = {
-        "symbol": position.symbol,
-        "leg": order.leg,
-        "side": order.side,
-        "quantity": str(order.quantity),
-        "status": order.status,
-        "price": str(price) if price is not None else None,
-        "client_order_id": order.client_order_id,
-    }
-    events.record(about(position, "order_changed", text, data, level=level), now=now)
 
 
 def _outside_transaction() -> None:

@@ -1,26 +1,32 @@
 """
 Stops and targets that rest at the venue: placed, replaced and resized so that a position is never naked for long.
 
-A stop is placed before the one it replaces is cancelled; both only reduce, so that together they can't flip.
+A stop is placed before the one it replaces is cancelled; both only reduce, so that together they can't flip. Where a
+resting order holds its quantity back (spot) the former stop has to go first: the gap is counted, no target rests, and
+the mechanical rules watch it instead.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from monitoring import events
 from monitoring.notifications import notify
-from positions import orders
+from positions import leases, orders
 from positions.exchange.contract import LIMIT, STOP_MARKET
 from positions.models import Order, Position
 from positions.orders import Cause, Intent
 from positions.risk import Denied
 from positions.telling import about
 
-Leg = Order.Leg
-RESTING = (Order.Status.OPEN, Order.Status.PARTIALLY_FILLED)
-STOP_ATTEMPTS = 3
+Leg, Status = Order.Leg, Order.Status
+RESTING = (Status.OPEN, Status.PARTIALLY_FILLED)
+STOP_ATTEMPTS = 3  # that the venue refuses for good
+RETRY_BUDGET_S = 45.0  # real time for all that is unclear or throttled: longer than the venue takes to settle
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 3.0
 
 
 def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime) -> bool:
@@ -28,12 +34,17 @@ def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime)
     Have a stop for the whole position rest at `price`, then take the former ones away. False if none could be placed.
     """
     former = orders.live(position, Leg.STOP)
-    placed = _place(position, Leg.STOP, cause, trigger_price=price)
-    if placed is None:
-        return False
-    for order in former:
-        if order.id != placed.id:
-            orders.cancel(order)
+    resting = next((order for order in former if _fits(order, position, price)), None)
+    if resting is None:
+        if not orders.features(position.account).exits_share:
+            _cancel(former)
+            position.refresh_from_db()
+            if not position.contracts:  # it filled before it could be cancelled
+                return False
+        resting = _place(position, Leg.STOP, cause, trigger_price=price)
+        if resting is None:
+            return False
+    _cancel([order for order in former if order.id != resting.id])
     Position.objects.filter(id=position.id).update(stop_loss=price)
     position.stop_loss = price
     return True
@@ -41,13 +52,12 @@ def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime)
 
 def set_target(position: Position, *, price: Decimal, cause: Cause) -> bool:
     """Have a target for the whole position rest at `price`. The former one goes first: it is no protection."""
-    placed_before = Order.objects.filter(client_order_id=_identity(position, Leg.TARGET, cause, 0)).first()
-    for order in orders.live(position, Leg.TARGET):
-        if placed_before is None or order.id != placed_before.id:
-            orders.cancel(order)
-    placed = _place(position, Leg.TARGET, cause, price=price)
-    if placed is None:
-        return False
+    if orders.features(position.account).exits_share:
+        live = orders.live(position, Leg.TARGET)
+        resting = next((order for order in live if _fits(order, position, price)), None)
+        _cancel([order for order in live if resting is None or order.id != resting.id])
+        if resting is None and _place(position, Leg.TARGET, cause, price=price) is None:
+            return False
     Position.objects.filter(id=position.id).update(take_profit=price)
     position.take_profit = price
     return True
@@ -64,8 +74,7 @@ def resize(position: Position, *, cause: Cause, now: datetime) -> bool:
 
 def cancel_all(position: Position) -> None:
     """Take every resting order of a position away."""
-    for order in orders.live(position):
-        orders.cancel(order)
+    _cancel(orders.live(position))
 
 
 def tell_unprotected(position: Position, *, reason: str, now: datetime) -> None:
@@ -75,11 +84,25 @@ def tell_unprotected(position: Position, *, reason: str, now: datetime) -> None:
     notify([events.record(event, now=now)])
 
 
+def make_room(position: Position) -> None:
+    """Before selling at market: take away resting exits that would hold the quantity back."""
+    if not orders.features(position.account).exits_share:
+        _cancel(orders.live(position, Leg.STOP, Leg.TARGET))
+
+
 def _place(
     position: Position, leg: str, cause: Cause, *, price: Decimal | None = None, trigger_price: Decimal | None = None
 ) -> Order | None:
-    """Place a resting order, raising the generation when the former try is known to be dead."""
-    for generation in range(STOP_ATTEMPTS):
+    """
+    Place a resting order, raising the generation when the former try is known to be dead.
+
+    What is unclear is asked about until it is clear. None when the venue refuses for good, when it has filled, or when
+    the retry budget is used up.
+    """
+    until, refused, pause_s = time.monotonic() + RETRY_BUDGET_S, 0, FIRST_PAUSE_S
+    generation = 0
+    while True:
+        leases.renew(position)
         placed = orders.place(
             Intent(
                 position=position,
@@ -95,12 +118,28 @@ def _place(
         )
         if isinstance(placed, Denied):
             return None
+        placed = orders.clear(placed, until=until)
         if placed.status in RESTING:
-            return placed
-        if placed.status not in (Order.Status.REJECTED, Order.Status.CANCELED):
-            return None  # unknown or filled: nothing else may be sent before that is clear
-    return None
+            if placed.quantity - placed.filled == position.contracts:
+                return placed
+            placed = orders.cancel(placed)  # of this cause, before the size changed
+        if placed.status not in (Status.REJECTED, Status.CANCELED) or orders.is_beyond_market(placed):
+            return None  # filled, still not clear, or the market is past it: nothing else may or can be sent
+        refused += not orders.is_throttled(placed)
+        if refused >= STOP_ATTEMPTS or time.monotonic() >= until:
+            return None
+        if orders.is_throttled(placed):
+            time.sleep(pause_s)  # the venue said no to everybody; nothing tells when it listens again
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        generation += 1
 
 
-def _identity(position: Position, leg: str, cause: Cause, generation: int) -> str:
-    return orders.client_order_id(position_id=position.id, cause=cause.key, leg=leg, generation=generation)
+def _fits(order: Order, position: Position, price: Decimal) -> bool:
+    """Whether an order that rests is already what is wanted."""
+    at_price = (order.trigger_price or order.price) == price
+    return order.status in RESTING and at_price and order.quantity - order.filled == position.contracts
+
+
+def _cancel(live: Sequence[Order]) -> None:
+    for order in live:
+        orders.cancel(order)

@@ -35,15 +35,18 @@ class Limits:
     min_risk_reward: Decimal
     leverage: Decimal
     is_spot: bool
+    may_widen_stop: bool = False
+    oldest_price_s: float = 3600.0
 
 
 @dataclass(frozen=True)
 class Account:
-    """What a trader has at the moment of the intent."""
+    """What a trader has at the moment of the intent; `room` is what an armed account may still take on, in quote."""
 
     equity: Decimal
     available: Decimal
     open_positions: int
+    room: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Entry:
     target: Decimal
     market_price: Decimal
     size_cap: Decimal | None = None
+    price_age_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,14 @@ def check_entry(wish: Entry, *, limits: Limits, account: Account, filters: Filte
     return ApprovedEntry(quantity, stop, target)
 
 
-def check_stop(wish: Decimal, *, held: Holding, filters: Filters) -> Decimal | Denied:
-    """A new stop for an open position: it only moves to reduce the risk, and never across the market."""
+def check_stop(wish: Decimal, *, held: Holding, filters: Filters, may_widen: bool = False) -> Decimal | Denied:
+    """A new stop for an open position: it only moves to reduce the risk unless the profile allows it, and never across the market."""
     stop = sizing.stop_price(wish, sign=held.sign, tick=filters.tick)
     if not held.sign * (held.market_price - stop) > 0 or stop <= 0:
         return Denied("stop_side", f"stop {stop} is not on the losing side of the market at {held.market_price}")
-    if not held.sign * (stop - held.stop) > 0:
+    if stop == held.stop:
+        return Denied("unchanged", f"the stop is at {stop} already")
+    if not may_widen and not held.sign * (stop - held.stop) > 0:
         return Denied("stop_widens", f"stop {stop} would not reduce the risk of the stop at {held.stop}")
     return stop
 
@@ -153,6 +159,8 @@ def check_add(wish: Decimal, *, held: Holding, limits: Limits, account: Account,
         return Denied("stop_side", f"stop {held.stop} is at the market")
     by_risk = sizing.quantity_for_risk(equity=account.equity, risk_pct=limits.risk_per_trade_pct, entry=price, stop=held.stop)
     room = min(by_risk, limits.max_position_notional / price) - held.quantity
+    if account.room is not None:
+        room = min(room, account.room / price)
     affordable = account.available * limits.leverage / (price * (1 + COST_RESERVE))
     quantity = sizing.floor_to(min(wish, room, affordable), step=filters.step)
     if quantity <= 0 or quantity < filters.min_quantity or quantity * price < filters.min_notional:
@@ -165,6 +173,8 @@ def _wrong_prices(wish: Entry, limits: Limits) -> Denied | None:
         return Denied("no_short", "a spot market can't be sold short")
     if min(wish.entry, wish.stop, wish.target, wish.market_price) <= 0:
         return Denied("bad_price", "a price is not positive")
+    if wish.price_age_s > limits.oldest_price_s:
+        return Denied("stale_price", f"the newest price is {wish.price_age_s:.0f} s old")
     away = abs(wish.entry / wish.market_price - 1)
     if away > FARTHEST_ENTRY:
         return Denied("price_moved", f"planned entry {wish.entry} is {away:.2%} away from the market at {wish.market_price}")
@@ -178,4 +188,6 @@ def _quantity(wish: Entry, stop: Decimal, limits: Limits, account: Account) -> D
     caps = [by_risk, limits.max_position_notional / price, affordable]
     if wish.size_cap is not None:
         caps.append(wish.size_cap)
+    if account.room is not None:
+        caps.append(account.room / price)
     return max(Decimal(0), min(caps))

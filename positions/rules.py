@@ -26,7 +26,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class Held:
-    """An open position; `net_pnl` is in quote, after fees and with what is not realized yet."""
+    """
+    An open position; `net_pnl` is in quote, after fees and with what is not realized yet.
+
+    `target_rests` tells whether the venue holds the target; where it can't, it is watched here.
+    """
 
     sign: int
     entry: Decimal
@@ -35,13 +39,14 @@ class Held:
     contracts: Decimal
     initial_contracts: Decimal
     net_pnl: Decimal
+    target_rests: bool = True
 
 
 @dataclass(frozen=True)
 class Exit:
     """The whole position has to go."""
 
-    name = "max-loss"
+    name: str = "max-loss"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def due(held: Held, *, rules: Rules, close: Decimal, fired: Collection[int]) -> 
     """What has to be done at this close; `fired` are the levels that were taken before."""
     if rules.max_loss is not None and held.net_pnl <= -rules.max_loss:
         return [Exit()]
+    if not held.target_rests and held.sign * (close - held.target) >= 0:
+        return [Exit("target")]
     actions: list[Action] = [*_levels(held, rules, close, fired)]
     if rules.trailing_pct is not None:
         stop = close * (1 - held.sign * rules.trailing_pct / 100)

@@ -7,6 +7,7 @@ applied, or denied with the reason. None of them runs inside a transaction that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +19,7 @@ from monitoring.models import Signal, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
 from monitoring.signal_life import Move
-from positions import gate, leases, orders, protection, risk, streaks
+from positions import booking, gate, leases, orders, protection, risk, streaks
 from positions.exchange.contract import MARKET
 from positions.models import Order, Position
 from positions.orders import Cause, Intent
@@ -27,13 +28,15 @@ from positions.telling import about
 
 Leg, Status = Order.Leg, Position.Status
 APPLIED = "applied"
+CLOSE_TRIES, CLOSE_PAUSE_S = 4, 0.5
 
 
 def adjust_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime) -> str:
     """Move the stop; only to reduce the risk."""
 
     def act(held: Holding) -> str | Denied:
-        allowed = risk.check_stop(price, held=held, filters=_filters(position))
+        may_widen = position.trader.profile.may_widen_stop
+        allowed = risk.check_stop(price, held=held, filters=_filters(position), may_widen=may_widen)
         if isinstance(allowed, Denied):
             return allowed
         placed = protection.set_stop(position, price=allowed, cause=cause, now=now)
@@ -64,8 +67,9 @@ def reduce(position: Position, *, fraction: Decimal, cause: Cause, now: datetime
             return allowed
         if allowed == held.quantity:
             return exit_now(position, cause, reason="reduced to nothing", now=now)
+        protection.make_room(position)
         intent = Intent(position, Leg.REDUCE, orders.exit_side(position), MARKET, allowed, cause)
-        return _after_size_change(position, orders.place(intent), cause, now=now)
+        return _after_size_change(position, _placed(intent), cause, now=now)
 
     return _act(position, "reduce", act, now=now)
 
@@ -80,7 +84,7 @@ def add(position: Position, *, quantity: Decimal, cause: Cause, now: datetime) -
         if isinstance(allowed, Denied):
             return allowed
         intent = Intent(position, Leg.ADD, orders.entry_side(position), MARKET, allowed, cause)
-        return _after_size_change(position, orders.place(intent), cause, now=now)
+        return _after_size_change(position, _placed(intent), cause, now=now)
 
     return _act(position, "add", act, now=now)
 
@@ -90,14 +94,13 @@ def close(position: Position, *, cause: Cause, reason: str, now: datetime) -> st
     return _act(position, "close", lambda _: exit_now(position, cause, reason=reason, now=now), now=now)
 
 
-def resize_protection(position: Position, *, cause: Cause, now: datetime) -> str:
-    """Stop and target for what is held now, after somebody died between a fill and their resizing."""
+def keep_safe(position: Position, *, cause: Cause, now: datetime) -> str:
+    """Have a stop for all that is held; if none can be confirmed within the retry budget, close it at market."""
 
     def act(_: Holding) -> str | Denied:
-        resized = protection.resize(position, cause=cause, now=now)
-        return APPLIED if resized else Denied("not_placed", "the stop could not be resized; the former one rests on")
+        return APPLIED if protection.resize(position, cause=cause, now=now) else close_unprotected(position, cause, now=now)
 
-    return _act(position, "resize", act, now=now)
+    return _act(position, "protect", act, now=now)
 
 
 def settle(position: Position, *, reason: str, now: datetime) -> bool:
@@ -138,16 +141,29 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
 
 def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime) -> str | Denied:
     """Close all of it at market, for a caller that holds the lease; then take its resting orders away."""
+    until = time.monotonic() + protection.RETRY_BUDGET_S
     # A close that is on its way is asked about before another is sent, whoever caused it: selling twice is worse than late.
     for on_its_way in orders.live(position, Leg.CLOSE):
-        if orders.refresh(on_its_way).status in Order.LIVE:
+        if orders.clear(on_its_way, until=until).status in Order.LIVE:
             return Denied("unclear", f"close {on_its_way.client_order_id} is not clear yet")
     position.refresh_from_db()
     if position.contracts:
+        protection.make_room(position)
+        position.refresh_from_db()
+    tries = 0
+    while position.contracts and tries < CLOSE_TRIES and time.monotonic() < until:
+        tries += 1
+        leases.renew(position)
         former = Order.objects.filter(position=position, cause_id=cause.key, leg=Leg.CLOSE).count()  # all of them are finished
         intent = Intent(position, Leg.CLOSE, orders.exit_side(position), MARKET, position.contracts, cause, generation=former)
         order = orders.place(intent)
         assert not isinstance(order, Denied), "what reduces exposure is never denied by a switch"
+        order = orders.clear(order, until=until)
+        position.refresh_from_db()
+        if order.status in Order.LIVE:
+            break
+        if order.status == Order.Status.REJECTED:
+            time.sleep(CLOSE_PAUSE_S)  # throttled or refused; nothing tells when it would be taken
     settle(position, reason=reason, now=now)
     return APPLIED if position.status == Status.CLOSED else Denied("not_filled", f"{position.contracts} are still held")
 
@@ -173,15 +189,37 @@ def _act(position: Position, action: str, act: Callable[[Holding], str | Denied]
     return str(outcome)
 
 
+def _placed(intent: Intent) -> Order | Denied:
+    """The order, once it is clear how it stands."""
+    leases.renew(intent.position)
+    order = orders.place(intent)
+    return order if isinstance(order, Denied) else orders.clear(order, until=time.monotonic() + protection.RETRY_BUDGET_S)
+
+
 def _after_size_change(position: Position, order: Order | Denied, cause: Cause, *, now: datetime) -> str | Denied:
     if isinstance(order, Denied):
         return order
     position.refresh_from_db()
-    if order.status != Order.Status.FILLED:
-        return Denied("not_filled", f"the order is {order.status}: {order.error}")
+    if not position.contracts:
+        settle(position, reason="reduced to nothing", now=now)
+        return APPLIED
+    # Also when nothing or only a part was filled: the stop may have had to make room for it.
     if not protection.resize(position, cause=cause, now=now):
-        protection.tell_unprotected(position, reason="the stop could not be resized", now=now)
+        return close_unprotected(position, cause, now=now)
+    if order.status not in booking.FINAL or not order.filled:
+        return Denied("not_filled", f"the order is {order.status}: {order.error}")
     return APPLIED
+
+
+def close_unprotected(position: Position, cause: Cause, *, now: datetime) -> str | Denied:
+    """Close a position whose stop could not be confirmed, for a caller that holds the lease."""
+    position.refresh_from_db()
+    if not position.contracts:
+        settle(position, reason="stop", now=now)
+        return APPLIED
+    protection.tell_unprotected(position, reason="no stop could be confirmed; it is closed at market", now=now)
+    rule = Cause(Order.Cause.RULE, f"{cause.key[:50]}:unprotected"[:64])
+    return exit_now(position, rule, reason="stop could not be placed", now=now)
 
 
 def _filters(position: Position) -> Filters:

@@ -8,8 +8,8 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container
-from typing import Any
+from collections.abc import Awaitable, Callable, Container, Mapping
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from monitoring.simulator import half_open, wire
@@ -24,6 +24,31 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 SHUTDOWN_AFTER_S = 5.0  # real time between the notice and the cut
 
 
+class TradingAnswer(Protocol):
+    """What goes back: with `is_cut` the connection breaks instead."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def body(self) -> Any: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def is_cut(self) -> bool: ...
+    @property
+    def delay_s(self) -> float: ...
+
+
+class TradingSide(Protocol):
+    """Accounts and orders, which a higher floor brings along."""
+
+    def serves(self, path: str) -> bool:
+        """Whether this is a path of its own."""
+
+    def handle(self, method: str, path: str, *, query: str, body: str, headers: Mapping[str, str]) -> TradingAnswer:
+        """Answer one request; `headers` by small names."""
+
+
 class SimulatedExchange:
     """
     The ASGI application.
@@ -33,21 +58,50 @@ class SimulatedExchange:
     """
 
     def __init__(
-        self, *, market: Market, clock_ms: Callable[[], int], speed: float, faults: FaultPlan | None = None, update_ms: int = UPDATE_MS
+        self,
+        *,
+        market: Market,
+        clock_ms: Callable[[], int],
+        speed: float,
+        faults: FaultPlan | None = None,
+        update_ms: int = UPDATE_MS,
+        trading: TradingSide | None = None,
     ) -> None:
         self._market, self._clock_ms, self._speed, self._faults = market, clock_ms, speed, faults
         self._rest = RestApi(market=market, clock_ms=clock_ms)
         self._ticker = Ticker(market=market, clock_ms=clock_ms, speed=speed, faults=faults, update_ms=update_ms)
+        self._trading = trading
         self._ticking: asyncio.Task[None] | None = None
         self._connections, self._answers = itertools.count(), itertools.count()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, send)
+            is_order = self._trading is not None and self._trading.serves(scope["path"])
+            await (self._trade(scope, receive, send) if is_order else self._http(scope, send))
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         else:
             raise RuntimeError(f"unexpected scope {scope['type']!r}; run uvicorn with --lifespan off")
+
+    async def _trade(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        assert self._trading is not None
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        query = scope["query_string"].decode()
+        answer = await asyncio.to_thread(
+            self._trading.handle, scope["method"], scope["path"], query=query, body=body.decode(), headers=headers
+        )
+        await asyncio.sleep(answer.delay_s)
+        text = json.dumps(answer.body, separators=(",", ":")).encode()
+        # A length that is not kept makes the server break the connection off: the client can't tell what was done.
+        length = len(text) + (100 if answer.is_cut else 0)
+        lines = {**answer.headers, "Content-Type": "application/json", "Content-Length": str(length)}
+        pairs = [(name.lower().encode(), value.encode()) for name, value in lines.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+        await send({"type": "http.response.body", "body": b"" if answer.is_cut else text})
 
     async def _http(self, scope: dict[str, Any], send: Send) -> None:
         query = dict(parse_qsl(scope["query_string"].decode()))

@@ -4,12 +4,14 @@ What every venue does for us, and how it fails. Pure.
 ExchangeError
   Rejected            the venue said no; nothing was done
     InsufficientFunds   not enough balance
+    Throttled           too many requests, or banned for a while; nothing was done
   OrderNotFound       the venue knows no such order
   Unclear             no clear answer: it may or may not have been done; ask by client order id before anything else
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -33,6 +35,14 @@ class Rejected(ExchangeError):
 
 class InsufficientFunds(Rejected):
     """Not enough balance."""
+
+
+class Throttled(Rejected):
+    """Too many requests; `wait_s` is how long the venue wants to be left alone."""
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__("throttled", message)
+        self.wait_s = wait_s
 
 
 class OrderNotFound(ExchangeError):
@@ -64,18 +74,32 @@ class OrderRequest:
 
 @dataclass(frozen=True)
 class OrderReport:
-    """An order as the venue knows it."""
+    """An order as the venue knows it. `fills_id` is the id under which its fills are listed, empty while it has none."""
 
     client_order_id: str
     exchange_order_id: str
     status: str
     filled: Decimal
     average_price: Decimal | None
+    fills_id: str = ""
+
+
+@dataclass(frozen=True)
+class Resting:
+    """An order that rests at the venue, whoever sent it; `price` is its limit or its trigger."""
+
+    client_order_id: str
+    exchange_order_id: str
+    symbol: str
+    side: str
+    type: str
+    quantity: Decimal
+    price: Decimal | None
 
 
 @dataclass(frozen=True)
 class TradeReport:
-    """A fill as the venue knows it; `at_ms` is exchange time."""
+    """A fill as the venue knows it; `at_ms` is exchange time. `realized` is its own figure of the profit, where it has one."""
 
     trade_id: str
     price: Decimal
@@ -83,6 +107,7 @@ class TradeReport:
     fee: Decimal
     fee_currency: str
     at_ms: int
+    realized: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +121,34 @@ class Balance:
 
 @dataclass(frozen=True)
 class Held:
-    """What the account holds of a symbol: signed quantity in base, and its cost in quote."""
+    """What the account holds of a symbol: signed quantity in base, and its cost in quote where the venue knows it."""
 
     quantity: Decimal
-    cost: Decimal
+    cost: Decimal | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """
+    How a venue differs from others.
+
+    `settles_after_s` is how long (real time) after an order was sent the venue may still come to know it: before that,
+    "no such order" proves nothing. `exits_share` says whether a stop and a target can rest for the same quantity;
+    where they can't, resting exits also stand in the way of selling at market. `owns_wallet` says whether whatever the
+    account holds can only be from here: a spot wallet may hold somebody's savings.
+    """
+
+    settles_after_s: float = 0.0
+    exits_share: bool = True
+    owns_wallet: bool = True
 
 
 class Exchange(Protocol):
-    """A venue. Senders may raise `Rejected` or `Unclear`; readers `Unclear`."""
+    """A venue. Senders may raise `Rejected` or `Unclear`; readers `Unclear`, and `Rejected` when the account may not ask."""
+
+    @property
+    def features(self) -> Features:
+        """How it differs."""
 
     def place(self, request: OrderRequest) -> OrderReport:
         """Send an order."""
@@ -114,14 +159,21 @@ class Exchange(Protocol):
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport:
         """Look an order up. :raises OrderNotFound:"""
 
-    def trades(self, *, symbol: str, client_order_id: str) -> list[TradeReport]:
-        """The fills of an order, oldest first."""
+    def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
+        """
+        The fills of an order, oldest first.
 
-    def open_orders(self, *, symbol: str) -> list[OrderReport]:
-        """What rests at the venue."""
+        :raises Unclear: if they don't add up to what the report says is filled
+        """
+
+    def open_orders(self) -> list[Resting]:
+        """All that rests at the venue for this account."""
 
     def balance(self) -> Balance:
         """The account's quote currency."""
 
     def held(self, *, symbol: str) -> Held:
         """What the account holds of a symbol."""
+
+    def holdings(self) -> Mapping[str, Held]:
+        """All that the account holds, by symbol."""

@@ -7,7 +7,7 @@ target are both touched by one candle, the stop comes first. Every change of an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 
 from django.db import IntegrityError, connection, transaction
@@ -28,12 +28,14 @@ from .contract import (
     OPEN,
     STOP_MARKET,
     Balance,
+    Features,
     Held,
     InsufficientFunds,
     OrderNotFound,
     OrderReport,
     OrderRequest,
     Rejected,
+    Resting,
     TradeReport,
 )
 from .matching import Bar
@@ -47,6 +49,8 @@ SELECT open_time, open_time + interval_ms(interval), open, high, low FROM candle
 
 class PaperExchange:
     """One paper account as a venue."""
+
+    features = Features()
 
     def __init__(self, account: ExchangeAccount) -> None:
         self._account = account
@@ -85,15 +89,18 @@ class PaperExchange:
     def order(self, *, symbol: str, client_order_id: str) -> OrderReport:
         return _report(self._find(symbol, client_order_id))
 
-    def trades(self, *, symbol: str, client_order_id: str) -> list[TradeReport]:
+    def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
         return [
             TradeReport(str(row.id), row.price, row.quantity, row.fee, row.fee_currency, row.at_ms)
-            for row in PaperTrade.objects.filter(order=self._find(symbol, client_order_id)).order_by("id")
+            for row in PaperTrade.objects.filter(order=self._find(symbol, report.client_order_id)).order_by("id")
         ]
 
-    def open_orders(self, *, symbol: str) -> list[OrderReport]:
-        rows = PaperOrder.objects.filter(account=self._account, symbol=symbol, status=OPEN).order_by("id")
-        return [_report(order) for order in rows]
+    def open_orders(self) -> list[Resting]:
+        rows = PaperOrder.objects.filter(account=self._account, status=OPEN).order_by("id")
+        return [
+            Resting(row.client_order_id, str(row.id), row.symbol, row.side, row.type, row.quantity, row.price or row.trigger_price)
+            for row in rows
+        ]
 
     def balance(self) -> Balance:
         row = PaperBalance.objects.filter(account=self._account).order_by("asset").first()
@@ -108,6 +115,10 @@ class PaperExchange:
     def held(self, *, symbol: str) -> Held:
         holding = self._holding(symbol)
         return Held(holding.quantity, holding.cost)
+
+    def holdings(self) -> Mapping[str, Held]:
+        rows = PaperPosition.objects.filter(account=self._account).exclude(quantity=0)
+        return {row.symbol: Held(row.quantity, row.cost) for row in rows}
 
     def match(self, *, symbol: str, interval: str) -> int:
         """Let the candles of a symbol meet its resting orders, oldest candle first; returns how many orders filled."""

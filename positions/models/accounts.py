@@ -26,8 +26,14 @@ class ExchangeAccount(models.Model):
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.PAPER, db_default=Kind.PAPER)
     market = models.CharField(max_length=32, choices=MARKETS, default="binance", db_default="binance")
-    credentials = models.BinaryField(null=True, blank=True, editable=False)
-    is_live = models.BooleanField(default=False, db_default=False, editable=False)
+    credentials = models.BinaryField(null=True, blank=True, editable=False)  # encrypted
+    api_key_hint = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
+    is_live = models.BooleanField("armed", default=False, db_default=False, editable=False)  # a person has allowed it to add exposure
+    armed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    armed_by = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
+    notional_cap = fields.NumericField(null=True, blank=True, editable=False)  # quote, of everything the account holds
+    reconciled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reconcile_problem = fields.text()
     leverage = fields.NumericField(default=1, db_default=1)
     margin_mode = models.CharField(
         max_length=16, default="isolated", db_default="isolated", choices=[("isolated", "isolated"), ("cross", "cross")]
@@ -40,6 +46,7 @@ class ExchangeAccount(models.Model):
 
     class Meta:
         db_table = "exchange_accounts"
+        permissions = [("arm_exchangeaccount", "Can give an account its API key, arm and disarm it")]
         constraints = [
             models.UniqueConstraint(fields=["user", "name"], name="account_name_once_per_user"),
             models.CheckConstraint(condition=Q(leverage__gte=1, leverage__lte=125), name="account_leverage_in_bounds"),
@@ -48,10 +55,19 @@ class ExchangeAccount(models.Model):
                 name="account_rates_in_bounds",
             ),
             models.CheckConstraint(condition=~Q(kind="paper", is_live=True), name="account_paper_is_never_live"),
+            models.CheckConstraint(
+                condition=Q(is_live=False) | Q(notional_cap__gt=0, armed_at__isnull=False, credentials__isnull=False),
+                name="account_armed_with_a_cap",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})"
+
+    @property
+    def needs_arming(self) -> bool:
+        """Whether a person has to allow it before it adds exposure: everything but paper."""
+        return self.kind != self.Kind.PAPER
 
     @property
     def is_spot(self) -> bool:
@@ -85,6 +101,9 @@ class TradingProfile(models.Model):
         blank=True,
         db_default=Value([25, 50, 75], models.JSONField()),
         help_text="Of n levels the i-th fires i/(n+1) of the way to the target and takes that percent of the initial size; [] for none.",
+    )
+    may_widen_stop = models.BooleanField(
+        default=False, db_default=False, help_text="Whether a stop may move away from the market; else it only moves to reduce risk."
     )
     management_interval = models.CharField(
         max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", help_text="Empty: the trader's own interval."

@@ -102,6 +102,7 @@ class Fill(models.Model):
     quantity = fields.NumericField()
     fee = fields.NumericField(default=0, db_default=0)
     fee_currency = models.CharField(max_length=32, blank=True, default="", db_default="")
+    realized = fields.NumericField(null=True, blank=True)  # the venue's own figure of the profit before fees, where it has one
     at = models.DateTimeField()
 
     class Meta:

@@ -57,7 +57,7 @@ class TestContract:
         request = venue.order(BUY, MARKET, "2")
         report = venue.exchange.place(request)
         assert (report.status, report.filled, report.average_price) == ("filled", Decimal(2), Decimal("100.05"))
-        [trade] = venue.exchange.trades(symbol=SYMBOL, client_order_id=request.client_order_id)
+        [trade] = venue.exchange.trades(symbol=SYMBOL, report=venue.exchange.order(symbol=SYMBOL, client_order_id=request.client_order_id))
         assert (trade.price, trade.fee, trade.fee_currency) == (Decimal("100.05"), Decimal("0.2001"), "USDT")
         assert venue.exchange.held(symbol=SYMBOL).quantity == 2
         assert venue.exchange.order(symbol=SYMBOL, client_order_id=request.client_order_id) == report
@@ -70,7 +70,7 @@ class TestContract:
         assert venue.exchange.held(symbol=SYMBOL).quantity == 2
 
     def test_an_unknown_order_is_not_found(self, venue: Venue) -> None:
-        for read in (venue.exchange.order, venue.exchange.cancel, venue.exchange.trades):
+        for read in (venue.exchange.order, venue.exchange.cancel):
             with pytest.raises(OrderNotFound):
                 read(symbol=SYMBOL, client_order_id="nobody")
 
@@ -101,7 +101,7 @@ class TestContract:
     def test_a_resting_order_waits_is_seen_and_can_be_cancelled(self, venue: Venue) -> None:
         request = venue.order(BUY, LIMIT, "1", price=Decimal(95))
         assert venue.exchange.place(request).status == "open"
-        assert [o.client_order_id for o in venue.exchange.open_orders(symbol=SYMBOL)] == [request.client_order_id]
+        assert [o.client_order_id for o in venue.exchange.open_orders()] == [request.client_order_id]
         assert venue.candle("99", low="96", high="100") == 0
         for _ in range(2):
             assert venue.exchange.cancel(symbol=SYMBOL, client_order_id=request.client_order_id).status == "canceled"
@@ -119,7 +119,7 @@ class TestContract:
             venue.exchange.place(venue.order(SELL, STOP_MARKET, "2", trigger_price=Decimal(price), reduce_only=True))
         assert venue.candle("96", low="95", high="100") == 1
         assert venue.exchange.held(symbol=SYMBOL).quantity == 0
-        assert venue.exchange.open_orders(symbol=SYMBOL) == []
+        assert venue.exchange.open_orders() == []
 
     def test_resting_orders_reserve_their_cash(self, venue: Venue) -> None:
         venue.exchange.place(venue.order(BUY, LIMIT, "900", price=Decimal(95)))

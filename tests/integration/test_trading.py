@@ -143,7 +143,7 @@ class TestDyingInTheMiddle:
         assert isinstance(position, Position)
         cause = Cause(Order.Cause.DECISION, str(analysis.id), analysis.id)
         orders._intend(Intent(position, "entry", "buy", "market", position.planned_contracts, cause))
-        Order.objects.update(status="unknown")
+        Order.objects.update(status="unknown", sent_at=desk.clock.now)
         Position.objects.update(lease_until=None)
         denied = opening.open_position(analysis_id=analysis.id, now=desk.clock.now)
         assert isinstance(denied, Denied)

@@ -86,12 +86,13 @@ HELD = risk.Holding(1, Decimal(2), stop=Decimal(98), target=Decimal(104), market
 
 
 class TestOpenPositions:
-    @pytest.mark.parametrize(("price", "code"), [("97", "stop_widens"), ("98", "stop_widens"), ("100", "stop_side"), ("101", "stop_side")])
+    @pytest.mark.parametrize(("price", "code"), [("97", "stop_widens"), ("98", "unchanged"), ("100", "stop_side"), ("101", "stop_side")])
     def test_a_stop_only_moves_to_reduce_the_risk(self, price: str, code: str) -> None:
         denied = risk.check_stop(Decimal(price), held=HELD, filters=FILTERS)
         assert isinstance(denied, Denied)
         assert denied.code == code
         assert risk.check_stop(Decimal("99.005"), held=HELD, filters=FILTERS) == Decimal("99.00")
+        assert risk.check_stop(Decimal(97), held=HELD, filters=FILTERS, may_widen=True) == Decimal(97)
 
     def test_a_target_stays_on_the_winning_side(self) -> None:
         assert isinstance(risk.check_target(Decimal(99), held=HELD, filters=FILTERS), Denied)

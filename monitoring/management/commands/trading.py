@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["status", "reduce", "halt", "resume", "flatten"])
-        parser.add_argument("--scope", default="all", help="all, trader:KEY, symbol:NAME or workflow:KEY")
+        parser.add_argument("--scope", default="all", help="all, trader:KEY, symbol:NAME, workflow:KEY or account:KEY")
         parser.add_argument("--reason", default="")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,422 @@
+"""
+Binance's signed endpoints over the books, as spot and USD-M futures write them. Pure.
+
+Sources: binance-spot-api-docs, rest-api.md and errors.md (2026-07-21); developers.binance.com, USD-M futures, with
+conditional orders in the algo service (since 2025-12-09) and no `avgPrice` in the answer to a new order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from monitoring.simulator.market import Listing
+from monitoring.simulator.rest import RestError
+
+from .books import CANCELED, EXPIRED, FILLED, NEW, PARTIALLY_FILLED, SELL, TRIGGERED, ZERO, Book, Holding, Order, Refused, Trade
+
+Params = Mapping[str, str]
+SMALLEST_NOTIONAL = Decimal(5)
+SPOT_TYPES = ("MARKET", "LIMIT", "STOP_LOSS")
+CONDITIONAL_TYPES = ("STOP_MARKET", "TAKE_PROFIT_MARKET")
+SPOT_ERRORS = {
+    "duplicate": (-2010, "Duplicate order sent."),
+    "would_trigger": (-2010, "Order would trigger immediately."),
+    "funds": (-2010, "Account has insufficient balance for requested action."),
+    "unknown_order": (-2011, "Unknown order sent."),
+}
+FUTURES_ERRORS = {
+    "duplicate": (-4116, "ClientOrderId is duplicated."),
+    "would_trigger": (-2021, "Order would immediately trigger."),
+    "funds": (-2019, "Margin is insufficient."),
+    "reduce_only": (-2022, "ReduceOnly Order is rejected."),
+    "unknown_order": (-2011, "Unknown order sent."),
+}
+
+
+class Api:
+    """The endpoints of one account at one venue. `handle` raises RestError in Binance's error form."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._errors = FUTURES_ERRORS if book.is_futures else SPOT_ERRORS
+        self._routes: dict[tuple[str, str], Callable[[Params, int, Decimal], Any]] = (
+            {
+                ("POST", "/fapi/v1/order"): self._futures_order,
+                ("POST", "/fapi/v1/algoOrder"): self._algo_order,
+                ("GET", "/fapi/v1/order"): lambda p, now, part: futures_order(self._known(p)),
+                ("GET", "/fapi/v1/algoOrder"): lambda p, now, part: self._algo(self._known_algo(p)),
+                ("DELETE", "/fapi/v1/order"): lambda p, now, part: futures_order(self._canceled(self._known(p, -2011), now)),
+                ("DELETE", "/fapi/v1/algoOrder"): self._cancel_algo,
+                ("GET", "/fapi/v1/openOrders"): lambda p, now, part: [futures_order(order) for order in self._open(p)],
+                ("GET", "/fapi/v1/openAlgoOrders"): lambda p, now, part: [
+                    self._algo(order) for order in self._open(p, is_conditional=True)
+                ],
+                ("GET", "/fapi/v1/userTrades"): self._user_trades,
+                ("GET", "/fapi/v3/positionRisk"): self._position_risk,
+                ("GET", "/fapi/v3/account"): self._futures_account,
+                ("POST", "/fapi/v1/leverage"): self._leverage,
+                ("POST", "/fapi/v1/marginType"): lambda p, now, part: {"code": 200, "msg": "success"},
+                ("GET", "/fapi/v1/positionSide/dual"): lambda p, now, part: {"dualSidePosition": False},
+            }
+            if book.is_futures
+            else {
+                ("POST", "/api/v3/order"): self._spot_order,
+                ("GET", "/api/v3/order"): lambda p, now, part: spot_order(self._known(p)),
+                ("DELETE", "/api/v3/order"): lambda p, now, part: spot_order(self._canceled(self._known(p, -2011), now)),
+                ("GET", "/api/v3/openOrders"): lambda p, now, part: [spot_order(order) for order in self._open(p)],
+                ("GET", "/api/v3/myTrades"): self._my_trades,
+                ("GET", "/api/v3/account"): self._spot_account,
+            }
+        )
+
+    def knows(self, method: str, path: str) -> bool:
+        """Whether there is such an endpoint."""
+        return (method, path) in self._routes
+
+    def serves(self, path: str) -> bool:
+        """Whether the path has any method."""
+        return any(path == known for _, known in self._routes)
+
+    def handle(self, method: str, path: str, params: Params, *, now_ms: int, part: Decimal = Decimal(1)) -> Any:
+        """
+        The answer's body. `part` is how much of a market order fills.
+
+        :raises RestError: in Binance's error form
+        """
+        self.book.advance(now_ms=now_ms)
+        return self._routes[method, path](params, now_ms, part)
+
+    def _spot_order(self, params: Params, now: int, part: Decimal) -> Any:
+        listing, kind = self._listing(params), params.get("type", "")
+        if kind not in SPOT_TYPES:
+            raise RestError(400, -1116, "Invalid orderType.")
+        order = self._order(params, listing, kind)
+        order.trigger = self._price(params, "stopPrice", listing) if kind == "STOP_LOSS" else None
+        placed = self._placed(order, now, part)
+        is_full = kind != "STOP_LOSS"
+        fills = [spot_fill(trade) for trade in self.book.trades[placed.id]]
+        return {**spot_order(placed), "transactTime": now, **({"fills": fills} if is_full else {})}
+
+    def _futures_order(self, params: Params, now: int, part: Decimal) -> Any:
+        listing, kind = self._listing(params), params.get("type", "")
+        if kind in (*CONDITIONAL_TYPES, "STOP", "TAKE_PROFIT", "TRAILING_STOP_MARKET"):
+            raise RestError(400, -4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
+        if kind not in ("MARKET", "LIMIT"):
+            raise RestError(400, -1116, "Invalid orderType.")
+        order = self._order(params, listing, kind)
+        order.reduce_only = params.get("reduceOnly") == "true"
+        placed = self._placed(order, now, part)
+        body = futures_order(placed)
+        if params.get("newOrderRespType", "ACK") != "RESULT":
+            body |= {"status": NEW, "executedQty": "0", "cumQty": "0"}
+        return {name: value for name, value in body.items() if name not in ("avgPrice", "cumQuote")}
+
+    def _algo_order(self, params: Params, now: int, part: Decimal) -> Any:
+        listing, kind = self._listing(params), params.get("type", "")
+        if params.get("algoType") != "CONDITIONAL" or kind not in CONDITIONAL_TYPES:
+            raise RestError(400, -1102, "Mandatory parameter 'algoType' was not sent, was empty/null, or malformed.")
+        order = self._order({**params, "newClientOrderId": params.get("clientAlgoId", "")}, listing, kind)
+        order.trigger, order.is_conditional = self._price(params, "triggerPrice", listing), True
+        order.reduce_only = params.get("reduceOnly") == "true"
+        return self._algo(self._placed(order, now, part))
+
+    def _cancel_algo(self, params: Params, now: int, part: Decimal) -> Any:
+        order = self._canceled(self._known_algo(params, -2011), now)
+        return {"algoId": order.id, "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
+
+    def _leverage(self, params: Params, now: int, part: Decimal) -> Any:
+        symbol, leverage = self._listing(params).symbol, int(params.get("leverage", "0"))
+        if not 1 <= leverage <= 125:
+            raise RestError(400, -4028, f"Leverage {leverage} is not valid")
+        self.book.holdings.setdefault(symbol, Holding()).leverage = leverage
+        return {"symbol": symbol, "leverage": leverage, "maxNotionalValue": "1000000"}
+
+    def _order(self, params: Params, listing: Listing, kind: str) -> Order:
+        side = params.get("side", "")
+        if side not in ("BUY", SELL):
+            raise RestError(400, -1117, "Invalid side.")
+        client_id = params.get("newClientOrderId", "")
+        if not client_id or len(client_id) > 36:
+            raise RestError(400, -1100, "Illegal characters found in parameter 'newClientOrderId'.")
+        quantity = _decimal(params, "quantity")
+        price = self._price(params, "price", listing) if kind == "LIMIT" else None
+        if quantity <= 0 or quantity % listing.step:
+            if self.book.is_futures:
+                raise RestError(400, -1111, "Precision is over the maximum defined for this asset.")
+            raise RestError(400, -1013, "Filter failure: LOT_SIZE")
+        return Order(0, client_id, listing.symbol, side, kind, quantity, price)
+
+    def _placed(self, order: Order, now: int, part: Decimal) -> Order:
+        worth = order.quantity * (order.price or order.trigger or self.book.prices.price(symbol=order.symbol, at_ms=now))
+        if worth < SMALLEST_NOTIONAL and not order.reduce_only:
+            if self.book.is_futures:
+                raise RestError(400, -4164, "Order's notional must be no smaller than 5 (unless you choose reduce only).")
+            raise RestError(400, -1013, "Filter failure: NOTIONAL")
+        try:
+            return self.book.place(order, now_ms=now, part=part)
+        except Refused as error:
+            raise RestError(400, *self._errors[error.code]) from error
+
+    def _canceled(self, order: Order, now: int) -> Order:
+        try:
+            return self.book.cancel(order, now_ms=now)
+        except Refused as error:
+            raise RestError(400, *self._errors[error.code]) from error
+
+    def _known(self, params: Params, code: int = -2013) -> Order:
+        number = params.get("orderId", "")
+        found = self.book.find(
+            self._listing(params).symbol, client_id=params.get("origClientOrderId", ""), order_id=int(number) if number else 0
+        )
+        return _there(found, code)
+
+    def _known_algo(self, params: Params, code: int = -2013) -> Order:
+        number = params.get("algoId", "")
+        found = self.book.find("", client_id=params.get("clientAlgoId", ""), order_id=int(number) if number else 0, is_conditional=True)
+        return _there(found, code)
+
+    def _open(self, params: Params, *, is_conditional: bool = False) -> list[Order]:
+        return [order for order in self.book.open_orders(params.get("symbol", "")) if order.is_conditional == is_conditional]
+
+    def _algo(self, order: Order) -> dict[str, Any]:
+        actual = self.book.orders.get(order.actual_id)
+        status = {TRIGGERED: "FINISHED" if actual and not actual.is_open else TRIGGERED}.get(order.status, order.status)
+        body = {
+            "algoId": order.id,
+            "clientAlgoId": order.client_id,
+            "algoType": "CONDITIONAL",
+            "orderType": order.type,
+            "symbol": order.symbol,
+            "side": order.side,
+            "positionSide": "BOTH",
+            "timeInForce": "GTC",
+            "quantity": text(order.quantity),
+            "algoStatus": status,
+            "triggerPrice": text(order.trigger or ZERO),
+            "price": "0",
+            "workingType": "CONTRACT_PRICE",
+            "closePosition": False,
+            "priceProtect": False,
+            "reduceOnly": order.reduce_only,
+            "createTime": order.created_ms,
+            "updateTime": order.updated_ms,
+            "triggerTime": order.updated_ms if actual else 0,
+            "goodTillDate": 0,
+        }
+        if actual:
+            average = actual.quote / actual.filled if actual.filled else ZERO
+            body |= {
+                "actualOrderId": str(actual.id),
+                "actualPrice": text(average),
+                "actualQty": text(actual.filled),
+                "actualType": "MARKET",
+            }
+        return body
+
+    def _user_trades(self, params: Params, now: int, part: Decimal) -> Any:
+        return [futures_trade(trade) for trade in self._trades(params)]
+
+    def _my_trades(self, params: Params, now: int, part: Decimal) -> Any:
+        return [spot_trade(trade) for trade in self._trades(params)]
+
+    def _trades(self, params: Params) -> list[Trade]:
+        symbol, number = self._listing(params).symbol, params.get("orderId", "")
+        of_orders = [self.book.trades[int(number)]] if number else list(self.book.trades.values())
+        found = sorted((trade for trades in of_orders for trade in trades if trade.symbol == symbol), key=lambda trade: trade.id)
+        return found[-int(params.get("limit", "500")) :]
+
+    def _position_risk(self, params: Params, now: int, part: Decimal) -> Any:
+        symbol = params.get("symbol", "")
+        resting = {order.symbol for order in self.book.open_orders()}
+        names = [name for name, held in self.book.holdings.items() if (held.amount or name in resting) and symbol in ("", name)]
+        return [position(self.book, name, now) for name in names]
+
+    def _futures_account(self, params: Params, now: int, part: Decimal) -> Any:
+        assets = [
+            {
+                "asset": asset,
+                "walletBalance": text(amount),
+                "unrealizedProfit": text(self.book.unrealized(now_ms=now)),
+                "marginBalance": text(amount + self.book.unrealized(now_ms=now)),
+                "availableBalance": text(max(ZERO, self.book.available(asset, now_ms=now))),
+                "updateTime": now,
+            }
+            for asset, amount in self.book.wallet.items()
+        ]
+        return {"assets": assets, "positions": self._position_risk({}, now, part)}
+
+    def _spot_account(self, params: Params, now: int, part: Decimal) -> Any:
+        balances = [
+            {"asset": asset, "free": text(amount - self.book.locked(asset)), "locked": text(self.book.locked(asset))}
+            for asset, amount in self.book.wallet.items()
+        ]
+        return {"canTrade": True, "accountType": "SPOT", "balances": balances, "permissions": ["SPOT"], "updateTime": now}
+
+    def _listing(self, params: Params) -> Listing:
+        found = self.book.listings.get(params.get("symbol", ""))
+        if found is None:
+            raise RestError(400, -1121, "Invalid symbol.")
+        return found
+
+    def _price(self, params: Params, name: str, listing: Listing) -> Decimal:
+        price = _decimal(params, name)
+        if price <= 0 or price % listing.tick:
+            raise RestError(400, -1013 if not self.book.is_futures else -4014, "Filter failure: PRICE_FILTER")
+        return price
+
+
+def spot_order(order: Order) -> dict[str, Any]:
+    """`GET /api/v3/order`."""
+    return {
+        "symbol": order.symbol,
+        "orderId": order.id,
+        "orderListId": -1,
+        "clientOrderId": order.client_id,
+        "price": text(order.price or ZERO),
+        "origQty": text(order.quantity),
+        "executedQty": text(order.filled),
+        "origQuoteOrderQty": "0.00000000",
+        "cummulativeQuoteQty": text(order.quote),
+        "status": order.status,
+        "timeInForce": "GTC",
+        "type": order.type,
+        "side": order.side,
+        "stopPrice": text(order.trigger or ZERO),
+        "time": order.created_ms,
+        "updateTime": order.updated_ms,
+        "isWorking": True,
+        "workingTime": order.created_ms,
+        "selfTradePreventionMode": "NONE",
+    }
+
+
+def spot_fill(trade: Trade) -> dict[str, Any]:
+    """One of `fills` in the answer to a new spot order."""
+    return {
+        "price": text(trade.price),
+        "qty": text(trade.quantity),
+        "commission": text(trade.fee),
+        "commissionAsset": trade.fee_asset,
+        "tradeId": trade.id,
+    }
+
+
+def spot_trade(trade: Trade) -> dict[str, Any]:
+    """A row of `GET /api/v3/myTrades`."""
+    return {
+        "symbol": trade.symbol,
+        "id": trade.id,
+        "orderId": trade.order_id,
+        "orderListId": -1,
+        "price": text(trade.price),
+        "qty": text(trade.quantity),
+        "quoteQty": text(trade.price * trade.quantity),
+        "commission": text(trade.fee),
+        "commissionAsset": trade.fee_asset,
+        "time": trade.at_ms,
+        "isBuyer": trade.side != SELL,
+        "isMaker": trade.is_maker,
+        "isBestMatch": True,
+    }
+
+
+def futures_order(order: Order) -> dict[str, Any]:
+    """`GET /fapi/v1/order`."""
+    average = order.quote / order.filled if order.filled else ZERO
+    return {
+        "orderId": order.id,
+        "symbol": order.symbol,
+        "status": order.status if order.status in (NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED) else NEW,
+        "clientOrderId": order.client_id,
+        "price": text(order.price or ZERO),
+        "avgPrice": text(average),
+        "origQty": text(order.quantity),
+        "executedQty": text(order.filled),
+        "cumQuote": text(order.quote),
+        "cumQty": text(order.filled),
+        "timeInForce": "GTC",
+        "type": order.type,
+        "origType": order.type,
+        "reduceOnly": order.reduce_only,
+        "closePosition": False,
+        "side": order.side,
+        "positionSide": "BOTH",
+        "stopPrice": "0",
+        "workingType": "CONTRACT_PRICE",
+        "priceProtect": False,
+        "time": order.created_ms,
+        "updateTime": order.updated_ms,
+    }
+
+
+def futures_trade(trade: Trade) -> dict[str, Any]:
+    """A row of `GET /fapi/v1/userTrades`."""
+    return {
+        "symbol": trade.symbol,
+        "id": trade.id,
+        "orderId": trade.order_id,
+        "side": trade.side,
+        "price": text(trade.price),
+        "qty": text(trade.quantity),
+        "realizedPnl": text(trade.realized),
+        "quoteQty": text(trade.price * trade.quantity),
+        "commission": text(trade.fee),
+        "commissionAsset": trade.fee_asset,
+        "time": trade.at_ms,
+        "positionSide": "BOTH",
+        "buyer": trade.side != SELL,
+        "maker": trade.is_maker,
+    }
+
+
+def position(book: Book, symbol: str, now: int) -> dict[str, Any]:
+    """A row of `GET /fapi/v3/positionRisk`."""
+    held = book.holdings[symbol]
+    mark = book.prices.price(symbol=symbol, at_ms=now)
+    return {
+        "symbol": symbol,
+        "positionSide": "BOTH",
+        "positionAmt": text(held.amount),
+        "entryPrice": text(held.entry_price),
+        "breakEvenPrice": text(held.entry_price),
+        "markPrice": text(mark),
+        "unRealizedProfit": text(book.unrealized(now_ms=now, symbol=symbol)),
+        "liquidationPrice": "0",
+        "isolatedMargin": "0",
+        "notional": text(held.amount * mark),
+        "marginAsset": book.listings[symbol].quote,
+        "isolatedWallet": "0",
+        "initialMargin": text(held.cost / held.leverage),
+        "maintMargin": "0",
+        "positionInitialMargin": text(held.cost / held.leverage),
+        "openOrderInitialMargin": "0",
+        "adl": 2,
+        "bidNotional": "0",
+        "askNotional": "0",
+        "updateTime": now,
+    }
+
+
+def text(number: Decimal) -> str:
+    """A decimal as Binance writes it: a plain string."""
+    return f"{number:f}"
+
+
+def _decimal(params: Params, name: str) -> Decimal:
+    try:
+        found = Decimal(params[name])
+    except KeyError as error:
+        raise RestError(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.") from error
+    except InvalidOperation as error:
+        raise RestError(400, -1100, f"Illegal characters found in parameter '{name}'.") from error
+    if not found.is_finite():
+        raise RestError(400, -1100, f"Illegal characters found in parameter '{name}'.")
+    return found
+
+
+def _there(order: Order | None, code: int) -> Order:
+    if order is None:
+        raise RestError(400, code, "Order does not exist." if code == -2013 else "Unknown order sent.")
+    return order

@@ -1,0 +1,116 @@
+"""The simulated exchange's trading side under a test's control, asked by the real ccxt client without a socket."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
+from monitoring import clock as desk_clock
+from monitoring.models import Instrument, User
+from monitoring.simulator.market import LISTINGS
+from positions import credentials
+from positions.credentials import Keys
+from positions.exchange import factory
+from positions.exchange.ccxt_client import BinanceClient
+from positions.models import ExchangeAccount
+from positions.simulator.gateway import Answer, Gateway, secret_of
+
+URL = "http://simulated"
+
+
+class Dial:
+    """Prices that a test turns; every turn is a point of the path."""
+
+    def __init__(self, price: str = "100") -> None:
+        self.points: dict[str, list[tuple[int, Decimal]]] = {}
+        self.start = Decimal(price)
+
+    def turn(self, price: str, *, symbol: str = "BTCUSDT") -> None:
+        self.points.setdefault(symbol, []).append((desk_clock.now_ms(), Decimal(price)))
+
+    def price(self, *, symbol: str, at_ms: int) -> Decimal:
+        return next((price for at, price in reversed(self.points.get(symbol, [])) if at <= at_ms), self.start)
+
+    def path(self, *, symbol: str, after_ms: int, until_ms: int) -> Iterable[tuple[int, Decimal]]:
+        return [(at, price) for at, price in self.points.get(symbol, []) if after_ms < at <= until_ms]
+
+
+class Wire(BaseAdapter):
+    """Hands requests to the gateway, and breaks the connection where it says so. Keeps what was asked."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self.gateway = gateway
+        self.asked: list[tuple[str, str, str]] = []
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        parts = urlsplit(str(request.url))
+        body = request.body.decode() if isinstance(request.body, bytes) else request.body or ""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.asked.append((str(request.method), parts.path, body or parts.query))
+        answer = self.gateway.handle(str(request.method), parts.path, query=parts.query, body=body, headers=headers)
+        if answer.is_cut:
+            raise requests.ConnectionError("the connection broke")
+        return _response(answer, request)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def simulated_venue(gateway: Gateway, settings: Any) -> Iterator[Wire]:
+    """Every account at Binance trades at this gateway."""
+    wire = Wire(gateway)
+
+    class Client(BinanceClient):
+        def __init__(self, **more: Any) -> None:
+            super().__init__(**more)
+            self.session.mount(URL, wire)
+            self.enableRateLimit = False
+
+    known: dict[Any, Any] = {}
+    settings.BINANCE_TRADING_URL, settings.ORDER_SETTLES_SECONDS = URL, 0.0
+    with mock.patch.object(factory, "BinanceClient", Client), mock.patch.object(factory, "_known", return_value=known):
+        yield wire
+
+
+def make_binance_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
+    """An account whose key the simulated exchange knows, under limits that are wide enough."""
+    for listing in LISTINGS.values():
+        Instrument.objects.get_or_create(
+            market=market,
+            symbol=listing.symbol,
+            defaults={
+                "base": listing.base,
+                "quote": listing.quote,
+                "tick_size": listing.tick,
+                "step_size": listing.step,
+                "min_quantity": listing.step,
+                "min_notional": 5,
+            },
+        )
+    key = f"key-{User.objects.count()}-{ExchangeAccount.objects.count()}"
+    values: dict[str, Any] = {"kind": "binance", "market": market, "leverage": 5, "name": key}
+    if armed:
+        values |= {"is_live": True, "notional_cap": 1_000_000, "armed_at": desk_clock.now(), "armed_by": "test"}
+    sealed = credentials.seal(Keys(key, secret_of(key)))
+    return ExchangeAccount.objects.create(user=user, credentials=sealed, **{**values, **over})
+
+
+def _response(answer: Answer, request: requests.PreparedRequest) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.url, response.request = answer.status, str(request.url), request
+    response.headers = CaseInsensitiveDict({**answer.headers, "Content-Type": "application/json"})
+    response.raw = io.BytesIO(json.dumps(answer.body).encode())
+    response.reason = "simulated"
+    return response
