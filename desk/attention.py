@@ -10,6 +10,7 @@ from django.db import connection
 from django.urls import reverse
 
 from monitoring import clock, coverage, heartbeats
+from positions.models import ExchangeAccount
 
 SKEW_MS = 1000
 SHOWN = 10
@@ -43,7 +44,7 @@ LATE_LATELY = timedelta(minutes=15)
 
 def read(*, speed: float) -> list[dict[str, Any]]:
     """The items as plain JSON values, the worst first: `title`, `url`, `text`, `tail`, and whether it is `off` for good."""
-    return [*_unprotected(), *_endpoints(), *_budget(), *_markets(speed), *_workflows(), *_late()]
+    return [*_unprotected(), *_drifted(), *_endpoints(), *_budget(), *_markets(speed), *_workflows(), *_late()]
 
 
 def _unprotected() -> list[dict[str, Any]]:
@@ -54,6 +55,11 @@ def _unprotected() -> list[dict[str, Any]]:
         _item(symbol, f"{side} {contracts.normalize():f} has no stop at the exchange", view="desk:position", key=key, tail="stop", off=True)
         for key, symbol, side, contracts in rows
     ]
+
+
+def _drifted() -> list[dict[str, Any]]:
+    troubled = ExchangeAccount.objects.exclude(reconcile_problem="").values_list("id", "name", "reconcile_problem")[:SHOWN]
+    return [_item(name, text[:160], view="desk:account", key=key, tail="drift", off=True) for key, name, text in troubled]
 
 
 def _endpoints() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from monitoring.models import Event
+from positions.models import ExchangeAccount
 
 HISTORY = 200  # events shown when a page opens
 
@@ -29,11 +30,13 @@ def context(request: HttpRequest) -> dict[str, Any]:
         ("Records", reverse("admin:index"), "table"),
     ]
     active = max((url for _, url, _ in items if path.startswith(url) and (url != "/" or path == "/")), key=len, default="")
+    live = not settings.TRADING_IS_SIMULATED and ExchangeAccount.objects.filter(is_live=True).exists()
     newest = Event.objects.order_by("-seq").exclude(seq=None).values_list("seq", flat=True).first() or 0
     return {
         "shell": {
             "items": [{"name": name, "url": url, "icon": icon, "active": url == active} for name, url, icon in items],
             "after": max(0, newest - HISTORY),
-            "tag": "SIMULATED" if settings.MARKET_IS_SIMULATED else "PAPER",
+            "tag": "LIVE" if live else "SIMULATED" if settings.MARKET_IS_SIMULATED else "PAPER",
+            "trades_live": live,
         }
     }

@@ -10,7 +10,7 @@ from monitoring import clock, controls
 from monitoring.models import Event, Halt, Trader, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
 from positions import flatten
-from positions.models import Order
+from positions.models import ExchangeAccount, Order
 
 FLATTEN_WORD = "FLATTEN"
 HISTORY = 50
@@ -47,6 +47,8 @@ def scopes() -> list[dict[str, str]]:
     found = {"all": "everything"}
     for key, name in Trader.objects.exclude(state=Trader.State.ARCHIVED).order_by("name").values_list("id", "name"):
         found[f"trader:{key}"] = f"trader {name}"
+    for key, name in ExchangeAccount.objects.order_by("name").values_list("id", "name"):
+        found[f"account:{key}"] = f"account {name}"
     for symbol in flatten.positions_of("all").order_by("symbol").values_list("symbol", flat=True).distinct():
         found[f"symbol:{symbol}"] = f"symbol {symbol}"
     for scope in controls.open_halts():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk import position_views, stats_views, switch_views, trader_views, views, workflow_views
+from desk import account_views, position_views, stats_views, switch_views, trader_views, views, workflow_views
 
 app_name = "desk"
 urlpatterns = [
@@ -20,6 +20,8 @@ urlpatterns = [
     path("positions/<uuid:key>/", position_views.position, name="position"),
     path("positions/<uuid:key>/chart/", position_views.chart, name="position_chart"),
     path("positions/<uuid:key>/act/", position_views.act, name="position_act"),
+    path("accounts/<uuid:key>/", account_views.account, name="account"),
+    path("accounts/<uuid:key>/act/", account_views.act, name="account_act"),
     path("traders/<uuid:key>/", trader_views.trader, name="trader"),
     path("traders/<uuid:key>/curves/", trader_views.curves, name="trader_curves"),
     path("stats/", stats_views.page, name="stats"),

@@ -69,6 +69,8 @@ KINDS: dict[str, frozenset[str]] = {
     "position_handled": frozenset({"symbol", "action", "value", "outcome", "by", "reason"}),
     "position_closed": frozenset({"symbol", "side", "realized_pnl", "fees", "reason"}),
     "position_unprotected": frozenset({"symbol", "reason"}),
+    "position_drifted": frozenset({"account", "symbol", "code", "text"}),
+    "account_armed": frozenset({"account", "armed", "by", "reason", "notional_cap"}),
     "workflow_disabled": frozenset({"symbol", "interval", "workflow_type", "reason", "errors", "last_error"}),
     "workflow_enabled": frozenset({"symbol", "interval", "workflow_type", "reason", "skipped_closes"}),
     "switch_changed": frozenset({"scope", "before", "after", "reason", "by", "source"}),

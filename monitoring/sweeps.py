@@ -16,6 +16,13 @@ from monitoring import closes, first_analysis, jobs
 PATIENCE_S = 5.0  # real time; a job that is alive has begun by then
 
 _sweeps: list[Callable[[datetime], int]] = []
+_always: list[Callable[[datetime], int]] = []
+
+
+def register_always(sweep: Callable[[datetime], int]) -> None:
+    """Have `sweep(before)` run also while jobs wait: it keeps its own pace."""
+    if sweep not in _always:
+        _always.append(sweep)
 
 
 def register(sweep: Callable[[datetime], int]) -> None:
@@ -30,11 +37,12 @@ def run(*, now: datetime) -> int:
 
     While jobs wait, nothing is missing but workers: enqueuing more would only lengthen the queue.
     """
-    if jobs.ready():
-        return 0
     before = now - timedelta(seconds=PATIENCE_S * float(settings.CLOCK_SPEED))
+    own = sum(sweep(before) for sweep in _always)
+    if jobs.ready() > own:
+        return own
     count = closes.settle(now=now, stranded_before=before)
     if first_analysis.waiting(created_before=before):
         jobs.enqueue(jobs.Job.ANALYZE_SIGNALS)
         count += 1
-    return count + sum(sweep(before) for sweep in _sweeps)
+    return own + count + sum(sweep(before) for sweep in _sweeps)

@@ -11,7 +11,7 @@ class PositionsConfig(AppConfig):
     def ready(self) -> None:
         from monitoring import controls, handlers, sweeps, watchlist
         from monitoring.models.schedules import WorkflowType
-        from positions import closes, mechanical, orders, sweep, watching
+        from positions import closes, mechanical, orders, reconciliation, sweep, watching
         from positions.position_workflow import PositionHandler
 
         handlers.register(WorkflowType.POSITION_MANAGEMENT, PositionHandler())
@@ -20,3 +20,4 @@ class PositionsConfig(AppConfig):
         controls.report_in_flight(orders.in_flight)
         watchlist.register(watching.open_positions)
         sweeps.register(sweep.requeue)
+        sweeps.register_always(reconciliation.enqueue_due)

@@ -1,5 +1,5 @@
 """
-What happens to positions before anything is decided on a close: resting paper orders fill, and everything is valued.
+What happens to positions before anything is decided on a close: what filled is followed, and everything is valued.
 
 Runs before every decision on a close and bears to run twice: fills are booked once by their trade id.
 """
@@ -7,14 +7,17 @@ Runs before every decision on a close and bears to run twice: fills are booked o
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 
 from monitoring.handlers import Close
-from positions import orders, trading
+from positions import following, orders
 from positions.exchange import paper
-from positions.models import Order, Position
+from positions.models import ExchangeAccount, Order, Position
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +37,10 @@ UPDATE positions p
          WHERE p.status IN ('open', 'closing') AND p.market = %s AND p.symbol = ANY(%s)) v
  WHERE p.id = v.id
 """
-REASONS = {Order.Leg.STOP: "stop", Order.Leg.TARGET: "target"}
 
 
 def on_close(close: Close, now: datetime) -> None:
-    """Fill resting paper orders of these symbols, follow what filled, and value what is held."""
+    """Fill resting paper orders of these symbols, follow what filled there and at exchanges, and value what is held."""
     symbols = list(close.symbols)
     for account, symbol in paper.accounts_with_resting_orders(market=close.market, symbols=symbols):
         paper.PaperExchange(account).match(symbol=symbol, interval=close.interval)
@@ -46,17 +48,27 @@ def on_close(close: Close, now: datetime) -> None:
         cursor.execute(CHANGED, [close.market, symbols])
         changed = [row[0] for row in cursor.fetchall()]
     for order in Order.objects.select_related("account", "position__trader").filter(id__in=changed):
-        try:
-            _follow(order, now)
-        except (OperationalError, InterfaceError):
-            raise  # the database is away: the whole job comes back
-        except Exception:  # one position's trouble must not keep the others from being valued and judged (P8)
-            logger.exception("order %s could not be followed; the next close tries again", order.client_order_id)
+        with _one_of_many(f"order {order.client_order_id}"):
+            following.follow_order(order, now=now)
+    for account in _at_exchanges(close):
+        with _one_of_many(f"account {account.name}"):
+            following.follow(account, orders.at_venue(account), now=now, symbols=symbols)
     with connection.cursor() as cursor:
         cursor.execute(VALUE, [close.interval, close.open_time, close.market, symbols])
 
 
-def _follow(order: Order, now: datetime) -> None:
-    followed = orders.refresh(order)
-    position = Position.objects.select_related("trader", "account", "signal").get(id=followed.position_id)
-    trading.settle(position, reason=REASONS.get(Order.Leg(followed.leg), followed.leg), now=now)
+def _at_exchanges(close: Close) -> QuerySet[ExchangeAccount]:
+    """Accounts that hold something of these symbols at a venue of its own: only that knows what has filled."""
+    held = Position.objects.exclude(status=Position.Status.CLOSED).filter(market=close.market, symbol__in=close.symbols)
+    return ExchangeAccount.objects.exclude(kind=ExchangeAccount.Kind.PAPER).filter(id__in=held.values("account"))
+
+
+@contextmanager
+def _one_of_many(what: str) -> Iterator[None]:
+    """One position's trouble must not keep the others from being valued and judged (P8)."""
+    try:
+        yield
+    except (OperationalError, InterfaceError):
+        raise  # the database is away: the whole job comes back
+    except Exception:
+        logger.exception("%s could not be followed; the next close tries again", what)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,12 +28,14 @@ from monitoring.models import Halt, WorkflowSchedule
 from positions import booking
 from positions.exchange.contract import (
     BUY,
+    MARKET,
     SELL,
     Balance,
     Exchange,
     ExchangeError,
     Features,
     Held,
+    ListedTrade,
     OrderNotFound,
     OrderReport,
     OrderRequest,
@@ -40,7 +43,7 @@ from positions.exchange.contract import (
     Resting,
 )
 from positions.exchange.factory import exchange_for
-from positions.models import ExchangeAccount, Order, Position
+from positions.models import ExchangeAccount, Fill, Order, Position
 from positions.risk import Denied
 
 logger = logging.getLogger(__name__)
@@ -229,6 +232,28 @@ def at_venue(account: ExchangeAccount) -> AtVenue:
     """All that rests and is held at the account's venue, by whoever it was sent."""
     exchange = exchange_for(account)
     return AtVenue(tuple(exchange.open_orders()), exchange.holdings(), exchange.features)
+
+
+def outside_trades(position: Position, *, since: datetime) -> dict[str, list[ListedTrade]]:
+    """Fills of the position's symbol that no order of ours caused, by the exchange's order ids."""
+    rows = exchange_for(position.account).trades_since(symbol=position.symbol, since_ms=clock.to_ms(since))
+    known = set(Fill.objects.filter(account=position.account, at__gte=since).values_list("exchange_trade_id", flat=True))
+    found: dict[str, list[ListedTrade]] = {}
+    for row in rows:
+        if row.trade.trade_id not in known:
+            found.setdefault(row.exchange_order_id, []).append(row)
+    return found
+
+
+def take_over(position: Position, exchange_order_id: str, trades: Sequence[ListedTrade]) -> Order:
+    """Journal an order that somebody else sent, with the fills that the exchange lists."""
+    side, quantity = trades[0].side, sum((row.trade.quantity for row in trades), Decimal(0))
+    leg = Leg.ADD if side == entry_side(position) else Leg.REDUCE
+    cause = Cause(Order.Cause.RECONCILIATION, f"outside-{exchange_order_id}"[:64])
+    order, _ = _intend(Intent(position, leg, side, MARKET, quantity, cause))
+    Order.objects.filter(id=order.id, status=Status.INTENDED).update(status=Status.SENT, sent_at=clock.now())
+    report = OrderReport(order.client_order_id, exchange_order_id, Status.FILLED, quantity, None, exchange_order_id)
+    return booking.absorb(order, report, [row.trade for row in trades], now=clock.now())
 
 
 def in_flight() -> Iterable[Mapping[str, Any]]:

@@ -34,7 +34,7 @@ def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime)
     Have a stop for the whole position rest at `price`, then take the former ones away. False if none could be placed.
     """
     former = orders.live(position, Leg.STOP)
-    resting = next((order for order in former if _fits(order, position, price)), None)
+    resting = next((order for order in former if fits(order, position, price)), None)
     if resting is None:
         if not orders.features(position.account).exits_share:
             _cancel(former)
@@ -54,7 +54,7 @@ def set_target(position: Position, *, price: Decimal, cause: Cause) -> bool:
     """Have a target for the whole position rest at `price`. The former one goes first: it is no protection."""
     if orders.features(position.account).exits_share:
         live = orders.live(position, Leg.TARGET)
-        resting = next((order for order in live if _fits(order, position, price)), None)
+        resting = next((order for order in live if fits(order, position, price)), None)
         _cancel([order for order in live if resting is None or order.id != resting.id])
         if resting is None and _place(position, Leg.TARGET, cause, price=price) is None:
             return False
@@ -134,7 +134,7 @@ def _place(
         generation += 1
 
 
-def _fits(order: Order, position: Position, price: Decimal) -> bool:
+def fits(order: Order, position: Position, price: Decimal) -> bool:
     """Whether an order that rests is already what is wanted."""
     at_price = (order.trigger_price or order.price) == price
     return order.status in RESTING and at_price and order.quantity - order.filled == position.contracts

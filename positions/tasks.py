@@ -10,9 +10,9 @@ from uuid import UUID
 
 from monitoring import clock, events, intervals, jobs
 from monitoring.audit import Actor
-from positions import by_hand, leases, opening, trading
+from positions import by_hand, leases, opening, reconciliation, trading
 from positions import flatten as flattening
-from positions.models import Order, PositionManagementDecision
+from positions.models import ExchangeAccount, Order, PositionManagementDecision
 from positions.orders import Cause
 from positions.position_workflow import management_event
 from positions.risk import Denied
@@ -56,6 +56,11 @@ def act_by_hand(*, position_id: str, action: str, value: str, nonce: str, reason
         except leases.Busy:
             time.sleep(BUSY_PAUSE_S)  # nothing tells when the other action is done
     raise leases.Busy(f"position {position_id} was busy for {BUSY_TRIES * BUSY_PAUSE_S:.0f} s; {by} asked to {action}")
+
+
+def reconcile(*, account_id: str, **_: Any) -> None:
+    """Compare an account with its exchange."""
+    reconciliation.reconcile(ExchangeAccount.objects.get(id=UUID(account_id)), now=clock.now())
 
 
 def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:

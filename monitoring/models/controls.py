@@ -37,7 +37,9 @@ class Halt(models.Model):
         permissions = [("move_switch", "Can move the kill switches")]
         constraints = [
             models.UniqueConstraint(fields=["scope"], condition=Q(resumed_at__isnull=True), name="halt_one_open_per_scope"),
-            models.CheckConstraint(condition=Q(scope="all") | Q(scope__regex=r"^(trader|symbol|workflow):.+$"), name="halt_scope_is_known"),
+            models.CheckConstraint(
+                condition=Q(scope="all") | Q(scope__regex=r"^(trader|symbol|workflow|account):.+$"), name="halt_scope_is_known"
+            ),
         ]
 
     def __str__(self) -> str:

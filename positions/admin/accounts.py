@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpRequest
 
-from monitoring.admin.base import KeptAdmin, RecordAdmin
+from monitoring.admin.base import KeptAdmin, RecordAdmin, page_link
 from positions.models import ExchangeAccount, PaperBalance, PaperOrder, PaperPosition, PaperTrade, TradingProfile
 
 
@@ -13,11 +14,20 @@ class ExchangeAccountAdmin(KeptAdmin):
     """Where orders go."""
 
     owner_path = "user"
-    list_display = ("name", "kind", "market", "is_live", "leverage", "taker_fee_rate", "slippage_rate", "user")
+    list_display = ("name", "kind", "market", "is_live", "leverage", "reconciled_at", "user", "page")
     list_filter = ("kind", "market", "is_live")
     search_fields = ("name", "user__username")
     list_select_related = ("user",)
     autocomplete_fields = ("user",)
+
+    @admin.display(description="")
+    def page(self, account: ExchangeAccount) -> str:
+        """Its API key, its arming, and whether it agrees with its exchange."""
+        return page_link("account", account.id)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ExchangeAccount | None = None) -> tuple[str, ...]:
+        """Where it trades is settled once it has traded."""
+        return ("kind", "market", "user") if obj and obj.positions.exists() else ()
 
 
 @admin.register(TradingProfile)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,7 @@ from .contract import (
     Balance,
     Features,
     Held,
+    ListedTrade,
     OrderNotFound,
     OrderReport,
     OrderRequest,
@@ -88,6 +89,9 @@ class BinanceSpot:
 
     def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
         return _listed(lambda: self._trades(symbol, report), report)
+
+    def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
+        return _listed_trades(self._caller.get("privateGetMyTrades", {"symbol": symbol, "startTime": since_ms, "limit": 1000}))
 
     def open_orders(self) -> list[Resting]:
         return [_resting(row, price=row["stopPrice"]) for row in self._caller.get("privateGetOpenOrders", {})]
@@ -154,6 +158,9 @@ class BinanceFutures:
 
     def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
         return _listed(lambda: self._trades(symbol, report), report)
+
+    def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
+        return _listed_trades(self._caller.get("fapiPrivateGetUserTrades", {"symbol": symbol, "startTime": since_ms, "limit": 1000}))
 
     def open_orders(self) -> list[Resting]:
         plain = self._caller.get("fapiPrivateGetOpenOrders", {})
@@ -252,6 +259,14 @@ def _trade(row: Mapping[str, Any]) -> TradeReport:
         at_ms=int(row["time"]),
         realized=None if realized is None else Decimal(realized),
     )
+
+
+def _listed_trades(rows: Iterable[Mapping[str, Any]]) -> list[ListedTrade]:
+    found = []
+    for row in rows:
+        is_buy = row["isBuyer"] if "isBuyer" in row else row["buyer"]
+        found.append(ListedTrade(str(row["orderId"]), BUY if is_buy else SELL, _trade(row)))
+    return found
 
 
 def _resting(row: Mapping[str, Any], *, price: str) -> Resting:

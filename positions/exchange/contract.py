@@ -111,6 +111,15 @@ class TradeReport:
 
 
 @dataclass(frozen=True)
+class ListedTrade:
+    """A fill with the order it belongs to, whoever sent that."""
+
+    exchange_order_id: str
+    side: str
+    trade: TradeReport
+
+
+@dataclass(frozen=True)
 class Balance:
     """Quote currency: everything the account is worth at cost, and what of it can still be used."""
 
@@ -165,6 +174,9 @@ class Exchange(Protocol):
 
         :raises Unclear: if they don't add up to what the report says is filled
         """
+
+    def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
+        """All fills of a symbol from a moment on, oldest first, whoever caused them."""
 
     def open_orders(self) -> list[Resting]:
         """All that rests at the venue for this account."""

@@ -31,6 +31,7 @@ from .contract import (
     Features,
     Held,
     InsufficientFunds,
+    ListedTrade,
     OrderNotFound,
     OrderReport,
     OrderRequest,
@@ -93,6 +94,17 @@ class PaperExchange:
         return [
             TradeReport(str(row.id), row.price, row.quantity, row.fee, row.fee_currency, row.at_ms)
             for row in PaperTrade.objects.filter(order=self._find(symbol, report.client_order_id)).order_by("id")
+        ]
+
+    def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
+        rows = PaperTrade.objects.filter(order__account=self._account, order__symbol=symbol, at_ms__gte=since_ms).select_related("order")
+        return [
+            ListedTrade(
+                str(row.order_id),
+                row.order.side,
+                TradeReport(str(row.id), row.price, row.quantity, row.fee, row.fee_currency, row.at_ms),
+            )
+            for row in rows.order_by("id")
         ]
 
     def open_orders(self) -> list[Resting]:

@@ -224,7 +224,9 @@ class Api:
     def _trades(self, params: Params) -> list[Trade]:
         symbol, number = self._listing(params).symbol, params.get("orderId", "")
         of_orders = [self.book.trades[int(number)]] if number else list(self.book.trades.values())
-        found = sorted((trade for trades in of_orders for trade in trades if trade.symbol == symbol), key=lambda trade: trade.id)
+        since = int(params.get("startTime", "0"))
+        fitting = (trade for trades in of_orders for trade in trades if trade.symbol == symbol and trade.at_ms >= since)
+        found = sorted(fitting, key=lambda trade: trade.id)
         return found[-int(params.get("limit", "500")) :]
 
     def _position_risk(self, params: Params, now: int, part: Decimal) -> Any:

@@ -33,6 +33,8 @@ const KINDS = {
   trader_paused: ["error", "paused", "bad"],
   position_handled: ["action", "by hand", "warn"],
   position_unprotected: ["error", "unprotected", "bad"],
+  position_drifted: ["error", "drift", "bad"],
+  account_armed: ["switch", "account", "warn"],
   workflow_disabled: ["error", "disabled", "bad"],
   workflow_enabled: ["action", "enabled", "good"],
   switch_changed: ["action", "switch", "warn"],

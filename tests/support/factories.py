@@ -21,10 +21,10 @@ def make_user(**over: Any) -> User:
     return User.objects.create(**{"username": f"user{next(_numbers)}", "is_staff": True, **over})
 
 
-def make_instruments(*symbols: str) -> None:
+def make_instruments(*symbols: str, market: str = "binance") -> None:
     for listing in (LISTINGS[symbol] for symbol in symbols or LISTINGS):
         Instrument.objects.get_or_create(
-            market="binance",
+            market=market,
             symbol=listing.symbol,
             defaults={
                 "base": listing.base,
@@ -82,17 +82,22 @@ def make_schedule(trader: Trader, signal: Signal | None = None, **over: Any) -> 
     return WorkflowSchedule.objects.create(trader=trader, user=trader.user, **{**values, **over})
 
 
-def candle(*, open_time: int, close: str = "100", symbol: str = "BTCUSDT", interval: str = "5m", **over: Any) -> ClosedCandle:
+def candle(
+    *, open_time: int, close: str = "100", symbol: str = "BTCUSDT", interval: str = "5m", market: str = "binance", **over: Any
+) -> ClosedCandle:
     """A candle that opens where it closes, unless told otherwise."""
     price = Decimal(close)
     values = {"open": price, "high": price, "low": price, "close": price, "volume": Decimal(1), "quote_volume": price, "trades": 1}
-    return ClosedCandle("binance", symbol, interval, open_time, **{**values, **over})
+    return ClosedCandle(market, symbol, interval, open_time, **{**values, **over})
 
 
-def flat_window(*, until: int, count: int = 300, symbol: str = "BTCUSDT", interval: str = "5m", close: str = "100") -> list[ClosedCandle]:
+def flat_window(
+    *, until: int, count: int = 300, symbol: str = "BTCUSDT", interval: str = "5m", close: str = "100", market: str = "binance"
+) -> list[ClosedCandle]:
     """`count` equal candles, the newest opening at `until`."""
     length = intervals.length_ms(interval)
-    return [candle(open_time=until - back * length, close=close, symbol=symbol, interval=interval) for back in reversed(range(count))]
+    opened = (until - back * length for back in reversed(range(count)))
+    return [candle(open_time=at, close=close, symbol=symbol, interval=interval, market=market) for at in opened]
 
 
 def simulated(*, seed: int, symbol: str, interval: str, start: int, count: int) -> list[ClosedCandle]:

@@ -16,14 +16,19 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from monitoring import clock as desk_clock
-from monitoring.models import Instrument, User
+from monitoring.models import User
 from monitoring.simulator.market import LISTINGS
 from positions import credentials
 from positions.credentials import Keys
 from positions.exchange import factory
 from positions.exchange.ccxt_client import BinanceClient
 from positions.models import ExchangeAccount
+from positions.simulator.books import Book
+from positions.simulator.faults import Fault, Script, Trouble
 from positions.simulator.gateway import Answer, Gateway, secret_of
+from tests.support.clocks import SteppingClock
+from tests.support.factories import make_instruments, make_user
+from tests.support.trading import TradingDesk
 
 URL = "http://simulated"
 
@@ -86,19 +91,7 @@ def simulated_venue(gateway: Gateway, settings: Any) -> Iterator[Wire]:
 
 def make_binance_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
     """An account whose key the simulated exchange knows, under limits that are wide enough."""
-    for listing in LISTINGS.values():
-        Instrument.objects.get_or_create(
-            market=market,
-            symbol=listing.symbol,
-            defaults={
-                "base": listing.base,
-                "quote": listing.quote,
-                "tick_size": listing.tick,
-                "step_size": listing.step,
-                "min_quantity": listing.step,
-                "min_notional": 5,
-            },
-        )
+    make_instruments(market=market)
     key = f"key-{User.objects.count()}-{ExchangeAccount.objects.count()}"
     values: dict[str, Any] = {"kind": "binance", "market": market, "leverage": 5, "name": key}
     if armed:
@@ -114,3 +107,45 @@ def _response(answer: Answer, request: requests.PreparedRequest) -> requests.Res
     response.raw = io.BytesIO(json.dumps(answer.body).encode())
     response.reason = "simulated"
     return response
+
+
+class VenueDesk(TradingDesk):
+    """A trader at Binance, whose exchange is a gateway under the test's control; prices are the dial's."""
+
+    def __init__(self, clock: SteppingClock, wire: Wire, *, market: str = "binance_futures", **profile: Any) -> None:
+        self.wire, self.gateway, self.dial = wire, wire.gateway, wire.gateway._prices
+        account = make_binance_account(make_user(), market=market)
+        super().__init__(clock, market=market, trader={"user": account.user}, account=account, **profile)
+
+    @property
+    def book(self) -> Book:
+        """What the exchange knows."""
+        return self.gateway.api(self.account.name, is_futures=self.market == "binance_futures").book
+
+    def move(self, price: str) -> None:
+        """The market goes there, and a second passes."""
+        self.clock.to(clock_ms(self.clock) + 1000)
+        self.dial.turn(price)
+        self.clock.to(clock_ms(self.clock) + 1000)
+
+    def fail(self, *troubles: Trouble | None, method: str = "POST", path: str = "") -> None:
+        """What happens to the next requests of this kind."""
+        self.gateway.faults = Script([Fault(trouble) if trouble else None for trouble in troubles], method=method, path=path)
+
+    def held(self) -> Decimal:
+        """What the exchange holds for us."""
+        if self.market == "binance":
+            return self.book.wallet.get("BTC", Decimal(0))
+        return self.book.holdings["BTCUSDT"].amount if "BTCUSDT" in self.book.holdings else Decimal(0)
+
+
+def clock_ms(clock: SteppingClock) -> int:
+    return int(clock.now.timestamp() * 1000)
+
+
+@contextmanager
+def venue_desk(clock: SteppingClock, settings: Any, **more: Any) -> Iterator[VenueDesk]:
+    """A desk at a fresh gateway."""
+    gateway = Gateway(listings=LISTINGS, prices=Dial(), clock_ms=lambda: clock_ms(clock))
+    with simulated_venue(gateway, settings) as wire:
+        yield VenueDesk(clock, wire, **more)
