@@ -14,6 +14,7 @@ from monitoring.controls import HALTED
 from monitoring.events import NewEvent
 from monitoring.models import WorkflowSchedule
 from positions import leases, orders, trading
+from positions.exchange.contract import ExchangeError
 from positions.models import Order, Position
 from positions.orders import Cause
 
@@ -36,16 +37,25 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
         cause = Cause(Order.Cause.OPERATOR, "flatten")
         try:
             trading.close(position, cause=cause, reason="flatten", now=now)
-        except leases.Busy as error:
+        except (leases.Busy, ExchangeError) as error:
             logger.info("flatten waits: %s", error)
         position.refresh_from_db()
-        if position.status != Position.Status.CLOSED or orders.held(position):
+        if position.status != Position.Status.CLOSED or _is_held(position):
             left.append(position)
     _tell(scope, closed=len(found) - len(left), left=left, now=now)
     if left:
         raise NotFlat(f"{len(left)} positions of {scope} are still open")
     controls.halt(scope=scope, state=HALTED, reason=f"flattened: {reason}", actor=actor, now=now)
     return len(found)
+
+
+def _is_held(position: Position) -> bool:
+    """Whether the venue still holds something; one that does not answer is asked again."""
+    try:
+        return bool(orders.held(position))
+    except ExchangeError as error:
+        logger.warning("flatten of %s: the exchange does not say whether it is flat: %s", position, error)
+        return True
 
 
 def positions_of(scope: str) -> QuerySet[Position]:

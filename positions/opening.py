@@ -155,12 +155,14 @@ def _mark_open(position: Position, signal: Signal, *, now: datetime) -> None:
             now=now,
         )
         assert position.entry_price is not None
-        prices = [f"{price.normalize():f}" for price in (position.contracts, position.stop_loss, position.take_profit) if price]
-        text = f"{position.side} {prices[0]} at {position.entry_price:.7g}, stop {prices[1]}, target {prices[2]}"
+        assert position.stop_loss is not None
+        assert position.take_profit is not None
+        size, stop, target = (f"{n.normalize():f}" for n in (position.initial_contracts, position.stop_loss, position.take_profit))
+        text = f"{position.side} {size} at {position.entry_price:.7g}, stop {stop}, target {target}"
         data = {
             "symbol": position.symbol,
             "side": position.side,
-            "quantity": str(position.contracts),
+            "quantity": str(position.initial_contracts),
             "entry_price": str(position.entry_price),
             "stop_loss": str(position.stop_loss),
             "take_profit": str(position.take_profit),

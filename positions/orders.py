@@ -129,7 +129,7 @@ def place(intent: Intent) -> Order | Denied:
     account = intent.position.account
     if account.needs_arming and not account.is_live:
         return Denied("not_armed", f"account {account.name} is not armed: it only protects and closes what it holds")
-    applying = _scopes(intent.position)
+    applying = scopes_of(intent.position)
     if halt := controls.strictest(controls.open_halts(), applying):
         return _denied(halt)
     # Committed before the switch is read for good: a halt that gives up waiting for whoever has read it can then name
@@ -321,7 +321,7 @@ def _denied(halt: Halt) -> Denied:
     return Denied("halted", f"{halt.scope} is {halt.state} by {halt.halted_by}: {halt.reason}")
 
 
-def _scopes(position: Position) -> tuple[str, ...]:
+def scopes_of(position: Position) -> tuple[str, ...]:
     """Every switch that applies to a position: also those on its own workflow and on that of its signal."""
     entities = [entity for entity in (position.id, position.signal_id) if entity]
     workflows = WorkflowSchedule.objects.filter(entity_id__in=entities).values_list("id", flat=True)

@@ -36,6 +36,7 @@ from positions.telling import about
 
 logger = logging.getLogger(__name__)
 EVERY_S = 60.0  # real time
+MARGIN_S = 2.0
 UNSENT_S = 120.0  # real time after which an intent that nobody sent is given up
 RULE = Actor("reconciliation", "rule")
 Leg, Status = Order.Leg, Order.Status
@@ -83,7 +84,9 @@ def reconcile(account: ExchangeAccount, *, now: datetime, adopt: bool | None = N
     takes_over = settings.UNKNOWN_AT_EXCHANGE == "adopt" if adopt is None else adopt
     try:
         there = orders.at_venue(account)
-        followed = following.follow(account, there, now=now)
+        # Long enough for the exchange to know every order that is on its way: none stays unknown.
+        patience_s = there.features.settles_after_s + MARGIN_S
+        followed = following.follow(account, there, now=now, patience_s=patience_s)
         mended = sum(_mended(position, now=now) for position in _to_mend(account, now=now))
         problems = _lasting_problems(account)
         if takes_over:

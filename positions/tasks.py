@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from monitoring import clock, events, intervals, jobs
+from monitoring import clock, controls, events, intervals, jobs
 from monitoring.audit import Actor
-from positions import by_hand, leases, opening, reconciliation, trading
+from positions import by_hand, leases, opening, orders, reconciliation, trading
 from positions import flatten as flattening
 from positions.models import ExchangeAccount, Order, PositionManagementDecision
 from positions.orders import Cause
@@ -38,7 +38,10 @@ def act_on_decision(*, decision_id: str, **_: Any) -> None:
     now = clock.now()
     position, previous_stop = row.position, row.position.stop_loss
     late = now - row.timestamp > timedelta(milliseconds=intervals.length_ms(row.run.schedule.interval))
-    outcome = str(Denied("late", "the next candle has closed")) if late else _act(row)
+    if late:
+        outcome = str(Denied("late", "the next candle has closed"))
+    else:
+        outcome = str(_halted(row) or _act(row))
     if not PositionManagementDecision.objects.filter(id=row.id, outcome="").update(outcome=outcome[:200]):
         return
     position.refresh_from_db()
@@ -73,6 +76,14 @@ def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:
             time.sleep(FLATTEN_PAUSE_S)  # the venue is asked again; nothing tells when it will be flat
     # Never given up: the queue's own retry would come too late for this.
     jobs.enqueue(jobs.Job.FLATTEN, scope=scope, reason=reason, by=by, source=source)
+
+
+def _halted(row: PositionManagementDecision) -> Denied | None:
+    """While halted an analyst's decision only moves the stop: everything else is the operator's, and the rules' that protect."""
+    halt = controls.strictest(controls.open_halts(), orders.scopes_of(row.position))
+    if halt is None or halt.state != controls.HALTED or row.action in ("adjust_sl", "hold"):
+        return None
+    return Denied("halted", f"{halt.scope} is halted by {halt.halted_by}: {halt.reason}")
 
 
 def _act(row: PositionManagementDecision) -> str:

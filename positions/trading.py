@@ -115,12 +115,16 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
     if position.status == Status.OPENING or position.contracts:
         return False
     protection.cancel_all(position)
+    if orders.live(position, *Order.ADDS_EXPOSURE):
+        return False  # one whose fate is open may still have added something
     with transaction.atomic():
         locked = (
             Position.objects.select_for_update(no_key=True, of=("self",)).select_related("signal", "trader__profile").get(id=position.id)
         )
         if locked.status == Status.CLOSED:
             return True
+        if locked.contracts:  # an order whose fate was open had filled, as its cancelling has shown
+            return False
         locked.status, locked.closed_at, locked.close_reason = Status.CLOSED, now, reason[:64]
         locked.unrealized_pnl, locked.lease_until = Decimal(0), None
         locked.max_pnl = max(locked.max_pnl, locked.realized_pnl - locked.fees)

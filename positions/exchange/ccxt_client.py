@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 HOST = re.compile(r"https://[a-z0-9.-]+")
 TIMEOUT_MS = 10_000  # the exchange's own server gives up after ten seconds
 RECEIVE_WINDOW_MS = 10_000
+REST_MS = 25  # between requests, times their weight: 2,400 a minute, which both markets allow
 WAIT_S = 5.0  # when a refusal names no time of its own
 
 CLOCK = -1021
@@ -51,7 +52,7 @@ class BinanceClient(ccxt.binance):
 
     def __init__(self, *, api_key: str, secret: str, base_url: str, clock_ms: Callable[[], int]) -> None:
         options = {"recvWindow": RECEIVE_WINDOW_MS, "timeDifference": 0}
-        super().__init__({"apiKey": api_key, "secret": secret, "timeout": TIMEOUT_MS, "rateLimit": 25, "options": options})
+        super().__init__({"apiKey": api_key, "secret": secret, "timeout": TIMEOUT_MS, "rateLimit": REST_MS, "options": options})
         self._clock_ms = clock_ms
         if base_url:
             self.urls["api"] = {
