@@ -1,4 +1,4 @@
-"""The simulated exchange's REST side: market data as Binance spot answers it."""
+"""The simulated exchange's REST side: market data as Binance spot and USD-M futures answer it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from monitoring.simulator import wire
 from monitoring.simulator.market import Listing, Market
 
+SPOT, FUTURES = "/api/v3/", "/fapi/v1/"
 MAX_ROWS = 1000
 WEIGHT_PER_MINUTE = 6000
 WEIGHTS = {"/api/v3/klines": 2, "/api/v3/exchangeInfo": 20, "/api/v3/time": 1, "/api/v3/ping": 1}
@@ -33,20 +34,21 @@ class RestApi:
     def get(self, path: str, query: dict[str, str], *, lag_ms: int = 0) -> tuple[int, dict[str, str], Any]:
         """Status, headers and body of the answer; candles as they stood `lag_ms` ago."""
         try:
-            self._charge(WEIGHTS.get(path, 1))
+            self._charge(WEIGHTS.get(path.replace(FUTURES, SPOT, 1), 1))
             body = self._answer(path, query, lag_ms)
         except RestError as error:
             return error.status, {**self._headers(), **error.headers}, error.body
         return 200, self._headers(), body
 
     def _answer(self, path: str, query: dict[str, str], lag_ms: int) -> Any:
-        match path:
+        is_futures = path.startswith(FUTURES)
+        match path.replace(FUTURES, SPOT, 1):
             case "/api/v3/ping":
                 return {}
             case "/api/v3/time":
                 return {"serverTime": self._clock_ms()}
             case "/api/v3/exchangeInfo":
-                return wire.exchange_info(listings=self._listings(query), now_ms=self._clock_ms())
+                return wire.exchange_info(listings=self._listings(query), now_ms=self._clock_ms(), is_futures=is_futures)
             case "/api/v3/klines":
                 return self._klines(query, self._clock_ms() - lag_ms)
         raise RestError(404, -1, f"no such endpoint: {path}")

@@ -170,7 +170,7 @@ class SimulatedExchange:
 
 
 def _client_for(scope: dict[str, Any], symbols: Container[str]) -> Client | None:
-    path = scope["path"]
+    path = scope["path"].removeprefix("/market")  # the route of futures since 2026-04-23
     if path == "/stream":
         names = dict(parse_qsl(scope["query_string"].decode())).get("streams", "")
         return Client(combined=True, streams=[name for name in names.split("/") if name], symbols=symbols)

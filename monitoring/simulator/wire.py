@@ -83,14 +83,14 @@ def server_shutdown(*, event_ms: int) -> dict[str, Any]:
     return {"e": "serverShutdown", "E": event_ms}
 
 
-def exchange_info(*, listings: Iterable[Listing], now_ms: int) -> dict[str, Any]:
-    """`GET /api/v3/exchangeInfo` for some symbols."""
+def exchange_info(*, listings: Iterable[Listing], now_ms: int, is_futures: bool = False) -> dict[str, Any]:
+    """`GET /api/v3/exchangeInfo` for some symbols, or `GET /fapi/v1/exchangeInfo`."""
     return {
         "timezone": "UTC",
         "serverTime": now_ms,
         "rateLimits": RATE_LIMITS,
         "exchangeFilters": [],
-        "symbols": [_symbol(listing) for listing in listings],
+        "symbols": [_perpetual(listing) if is_futures else _symbol(listing) for listing in listings],
     }
 
 
@@ -158,4 +158,39 @@ def _symbol(listing: Listing) -> dict[str, Any]:
         "permissionSets": [["SPOT"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
+    }
+
+
+def _perpetual(listing: Listing) -> dict[str, Any]:
+    """A USD-M perpetual: `MIN_NOTIONAL` calls its amount `notional`, and stops are no order types of their own any more."""
+    lot = {"minQty": _text(listing.step), "maxQty": "9000000000.00000000", "stepSize": _text(listing.step)}
+    return {
+        "symbol": listing.symbol,
+        "pair": listing.symbol,
+        "contractType": "PERPETUAL",
+        "deliveryDate": 4133404800000,
+        "onboardDate": 1569398400000,
+        "status": "TRADING",
+        "baseAsset": listing.base,
+        "quoteAsset": listing.quote,
+        "marginAsset": listing.quote,
+        "pricePrecision": 8,
+        "quantityPrecision": 8,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+        "triggerProtect": "0.0500",
+        "filters": [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": _text(listing.tick),
+                "maxPrice": "1000000.00000000",
+                "tickSize": _text(listing.tick),
+            },
+            {"filterType": "LOT_SIZE", **lot},
+            {"filterType": "MARKET_LOT_SIZE", **lot},
+            {"filterType": "MIN_NOTIONAL", "notional": "5"},
+            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        ],
     }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
 import ccxt
 import pytest
 import websocket
 
+from positions.simulator.faults import Fault, Script, Trouble
+from positions.simulator.gateway import secret_of
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.exchange import RunningExchange, running_exchange
 
@@ -31,6 +35,43 @@ def test_the_real_ccxt_client_works_against_the_simulated_exchange(exchange: Run
     rows = client.fetch_ohlcv("BTC/USDT", "5m", limit=3)
     assert [row[0] for row in rows] == [START_MS - 600_000, START_MS - 300_000, START_MS], "the open candle included"
     assert client.fetch_time() == START_MS + 90_000
+    client.session.close()
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC/USDT:USDT"])
+def test_ccxt_also_trades_there_by_its_unified_calls(exchange: RunningExchange, symbol: str) -> None:
+    """Not our way to send orders (see ccxt_client), but a client that knows nothing of us finds its way."""
+    types = {"fetchCurrencies": False, "fetchMargins": False, "fetchMarkets": {"types": ["spot", "linear"]}}
+    client = ccxt.binance({"apiKey": "k", "secret": secret_of("k"), "options": types})
+    hosts = re.compile(r"https://[a-z]+\.binance\.com")
+    client.urls["api"] = {name: hosts.sub(exchange.url, url) if isinstance(url, str) else url for name, url in client.urls["api"].items()}
+    client.nonce = lambda: exchange.clock.ms  # type: ignore[method-assign]
+    client.load_markets()
+    order = client.create_order(symbol, "market", "buy", 0.5)
+    assert (order["status"], order["filled"]) == ("closed", 0.5)
+    stop = client.create_order(
+        symbol, "market", "sell", 0.4, params={"triggerPrice": 1000, "reduceOnly": True} if ":" in symbol else {"stopLossPrice": 1000}
+    )
+    params = {"trigger": True} if ":" in symbol else {}
+    assert [found["id"] for found in client.fetch_open_orders(symbol, params=params)] == [stop["id"]]
+    client.cancel_order(stop["id"], symbol, params)
+    assert client.fetch_open_orders(symbol, params=params) == []
+    if ":" in symbol:
+        assert client.fetch_ohlcv(symbol, "5m", limit=1)[0][0] == START_MS
+        [held] = exchange.gateway.api("k", is_futures=True).handle("GET", "/fapi/v3/positionRisk", {}, now_ms=exchange.clock.ms)
+        assert Decimal(held["positionAmt"]) == Decimal("0.5")
+    client.session.close()
+
+
+def test_a_lost_answer_breaks_the_connection(exchange: RunningExchange) -> None:
+    exchange.gateway.faults = Script([Fault(Trouble.ANSWER_LOST)])
+    client = ccxt.binance({"apiKey": "k", "secret": secret_of("k")})
+    client.urls["api"]["private"] = f"{exchange.url}/api/v3"
+    client.nonce = lambda: exchange.clock.ms  # type: ignore[method-assign]
+    order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.5", "newClientOrderId": "a"}
+    with pytest.raises(ccxt.NetworkError):
+        client.privatePostOrder(order)
+    assert client.privateGetOrder({"symbol": "BTCUSDT", "origClientOrderId": "a"})["status"] == "FILLED"
     client.session.close()
 
 

@@ -14,6 +14,7 @@ from monitoring.simulator.faults import FaultPlan
 from monitoring.simulator.half_open import HalfOpenProtocol
 from monitoring.simulator.market import Market
 from monitoring.simulator.server import SimulatedExchange
+from positions.simulator.gateway import Gateway, MarketPrices
 from tests.support.clocks import SteppingClock
 from tests.support.processes import free_port
 
@@ -24,6 +25,7 @@ class RunningExchange:
 
     url: str
     clock: SteppingClock
+    gateway: Gateway
 
     @property
     def stream(self) -> str:
@@ -39,7 +41,9 @@ class RunningExchange:
 def running_exchange(clock: SteppingClock, *, speed: float = 10.0, faults: FaultPlan | None = None) -> Iterator[RunningExchange]:
     """Serve it from a thread until the test is done."""
     port = free_port()
-    app = SimulatedExchange(market=Market(seed=7), clock_ms=lambda: clock.ms, speed=speed, faults=faults)
+    market = Market(seed=7)
+    gateway = Gateway(listings=market.listings, prices=MarketPrices(market), clock_ms=lambda: clock.ms)
+    app = SimulatedExchange(market=market, clock_ms=lambda: clock.ms, speed=speed, faults=faults, trading=gateway)
     config = uvicorn.Config(app, port=port, lifespan="off", log_level="error", ws=HalfOpenProtocol, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
@@ -47,7 +51,7 @@ def running_exchange(clock: SteppingClock, *, speed: float = 10.0, faults: Fault
     while not server.started:
         thread.join(0.01)
     try:
-        yield RunningExchange(f"http://127.0.0.1:{port}", clock)
+        yield RunningExchange(f"http://127.0.0.1:{port}", clock, gateway)
     finally:
         server.should_exit = True
         thread.join()

@@ -85,6 +85,9 @@ class Command(BaseCommand):
             "MARKET": "binance",
             "MARKET_WS_URL": f"ws://{address}",
             "MARKET_REST_URL": f"http://{address}",
+            "BINANCE_FUTURES_WS_URL": f"ws://{address}",
+            "BINANCE_FUTURES_REST_URL": f"http://{address}",
+            "BINANCE_TRADING_URL": f"http://{address}",
             "CLOCK_SPEED": f"{speed:f}",
             "CLOCK_EPOCH": f"{epoch:f}",
         }
@@ -102,7 +105,8 @@ class Command(BaseCommand):
         ]
         if options["demo"]:
             seed, port = str(options["seed"]), str(options["exchange_port"])
-            services.append(Service("exchange", [*manage, "run_simulated_exchange", "--port", port, "--seed", seed], grace_s=3))
+            kept = ["--journal", str(settings.DATA_DIR / "simulated_exchange.jsonl")]
+            services.append(Service("exchange", [*manage, "run_simulated_exchange", "--port", port, "--seed", seed, *kept], grace_s=3))
         return services
 
     def _manage(self, environment: dict[str, str], *arguments: str) -> None:

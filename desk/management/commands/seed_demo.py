@@ -7,12 +7,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
 from desk import demo
+from monitoring import clock
+from monitoring.audit import Actor
 from monitoring.models import Trader, User
+from positions import arming
 from positions.models import ExchangeAccount, PaperBalance, TradingProfile
+from positions.simulator.gateway import secret_of
 
 
 class Command(BaseCommand):
@@ -40,6 +45,13 @@ class Command(BaseCommand):
         )
         return operator
 
+    def _exchange_accounts(self, operator: User) -> None:
+        """Two at the simulated exchange, not armed: to try what an account needs before it trades."""
+        for name, market in (("Simulated spot", "binance"), ("Simulated futures", "binance_futures")):
+            account = ExchangeAccount.objects.create(user=operator, name=name, kind=ExchangeAccount.Kind.BINANCE, market=market, leverage=1)
+            actor = Actor("seed_demo", "cli")
+            arming.set_keys(account, api_key="demo", secret=secret_of("demo"), actor=actor, now=clock.now())
+
     def _traders(self, operator: User, *, interval: str) -> None:
         account = ExchangeAccount.objects.create(
             user=operator,
@@ -49,6 +61,8 @@ class Command(BaseCommand):
             slippage_rate=Decimal("0.0001"),
         )
         PaperBalance.objects.create(account=account, asset="USDT", total=Decimal(100_000))
+        if settings.TRADING_IS_SIMULATED:
+            self._exchange_accounts(operator)
         for strategy in demo.STRATEGIES:
             trader = Trader(
                 user=operator,
