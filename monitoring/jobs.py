@@ -34,6 +34,7 @@ class Job(StrEnum):
     OPEN_POSITION = "positions.tasks.open_position"
     ACT_ON_DECISION = "positions.tasks.act_on_decision"
     ACT_BY_HAND = "positions.tasks.act_by_hand"
+    APPLY_RULES = "positions.tasks.apply_rules"
     RECONCILE = "positions.tasks.reconcile"
     FLATTEN = "positions.tasks.flatten"
     BENCHMARK_ONE = "desk.benchmarks.naive.judge_one"

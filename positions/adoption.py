@@ -99,16 +99,22 @@ def _created(account: ExchangeAccount, symbol: str, held: Held, profile: Trading
                 interval=profile.management_interval or trader.interval,
                 now=now,
             )
-            text = f"taken over from the exchange: {position.side} {size.normalize():f} {symbol}, stop {stop.normalize():f}"
-            data = {
-                "symbol": symbol,
-                "side": position.side,
-                "quantity": str(size),
-                "entry_price": str(position.entry_price),
-                "stop_loss": str(stop),
-                "take_profit": str(target),
-            }
-            notify([events.record(about(position, "position_opened", text, data, level=events.WARNING), now=now)])
+            _tell_opened(position, now=now)
     except IntegrityError:
         return None  # somebody opened one of ours meanwhile
     return position
+
+
+def _tell_opened(position: Position, *, now: datetime) -> None:
+    assert position.stop_loss is not None
+    size, stop = position.contracts, position.stop_loss
+    text = f"taken over from the exchange: {position.side} {size.normalize():f} {position.symbol}, stop {stop.normalize():f}"
+    data = {
+        "symbol": position.symbol,
+        "side": position.side,
+        "quantity": str(size),
+        "entry_price": str(position.entry_price),
+        "stop_loss": str(stop),
+        "take_profit": str(position.take_profit),
+    }
+    notify([events.record(about(position, "position_opened", text, data, level=events.WARNING), now=now)])

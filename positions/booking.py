@@ -32,8 +32,9 @@ def absorb(order: Order, report: OrderReport, trades: Sequence[TradeReport], *, 
     with transaction.atomic():
         position, order = _locked(order)
         before = order.status
+        instrument = Instrument.objects.filter(market=position.market, symbol=position.symbol).first() if trades else None
         for trade in trades:
-            _book(order, position, trade)
+            _book(order, position, trade, instrument)
         order.status, order.filled, order.average_price = report.status, report.filled, report.average_price or _average(trades)
         order.exchange_order_id, order.error = report.exchange_order_id, ""
         order.acknowledged_at = order.acknowledged_at or now
@@ -74,9 +75,8 @@ def _average(trades: Sequence[TradeReport]) -> Decimal | None:
     return sum((trade.price * trade.quantity for trade in trades), Decimal(0)) / quantity if quantity else None
 
 
-def _book(order: Order, position: Position, trade: TradeReport) -> None:
+def _book(order: Order, position: Position, trade: TradeReport, instrument: Instrument | None) -> None:
     """Book a fill once; the unique trade id makes a second look at the same fill change nothing."""
-    instrument = Instrument.objects.filter(market=position.market, symbol=position.symbol).first()
     before = _whole_steps(order, instrument)
     fill, is_new = Fill.objects.get_or_create(
         account=order.account,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from positions.models import Order, Position
 from positions.orders import Cause
 
 logger = logging.getLogger(__name__)
+ROUND_S, PATIENCE_S = 60.0, 3.0  # a job may take three minutes
 
 
 class NotFlat(Exception):
@@ -29,14 +31,20 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
     """
     Close what is held in a scope and halt it; returns how many positions were closed. One after the other.
 
+    In another order every time, and with little patience for each: one that refuses or an exchange that does not answer
+    must not keep the others from their turn. What is not reached within `ROUND_S` (real time) is left for the next round.
+
     :raises NotFlat: if the venue still holds something, so that the job is tried again; progress is an event
     """
-    found = list(positions_of(scope).select_related("account", "trader", "signal"))
-    left = []
+    found = list(positions_of(scope).select_related("account", "trader", "signal").order_by("?"))
+    left, until = [], time.monotonic() + ROUND_S
     for position in found:
+        if time.monotonic() > until:
+            left.append(position)
+            continue
         cause = Cause(Order.Cause.OPERATOR, "flatten")
         try:
-            trading.close(position, cause=cause, reason="flatten", now=now)
+            trading.close(position, cause=cause, reason="flatten", now=now, patience_s=PATIENCE_S)
         except (leases.Busy, ExchangeError) as error:
             logger.info("flatten waits: %s", error)
         position.refresh_from_db()

@@ -67,10 +67,10 @@ def accounts() -> QuerySet[ExchangeAccount]:
 def enqueue_due(before: datetime) -> int:
     """Have every account reconciled that was not for a minute."""
     late = clock.now() - timedelta(seconds=EVERY_S * float(settings.CLOCK_SPEED))
-    found = list(accounts().filter(Q(reconciled_at__isnull=True) | Q(reconciled_at__lt=late)))
+    found = list(accounts().filter(Q(reconcile_asked_at__isnull=True) | Q(reconcile_asked_at__lt=late)))
     for account in found:
         # Marked at once, so that a slow worker does not make a second job of it.
-        ExchangeAccount.objects.filter(id=account.id).update(reconciled_at=clock.now())
+        ExchangeAccount.objects.filter(id=account.id).update(reconcile_asked_at=clock.now())
         jobs.enqueue(jobs.Job.RECONCILE, account_id=str(account.id))
     return len(found)
 
@@ -230,8 +230,10 @@ def _note(account: ExchangeAccount, found: Reconciled, *, now: datetime) -> None
     before = ExchangeAccount.objects.values_list("reconcile_problem", flat=True).get(id=account.id)
     for problem in found.problems:
         _act_on(account, problem, is_new=problem.text not in before, now=now)
-    updates = {"reconcile_problem": text[:2000]}
-    ExchangeAccount.objects.filter(id=account.id).update(**updates, reconciled_at=now)
+    updates: dict[str, Any] = {"reconcile_problem": text[:2000]}
+    if not found.error:
+        updates["reconciled_at"] = now
+    ExchangeAccount.objects.filter(id=account.id).update(**updates)
     if found.error and found.error != before:
         logger.warning("account %s could not be reconciled: %s", account.name, found.error)
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from monitoring import clock, controls, events, intervals, jobs
 from monitoring.audit import Actor
-from positions import by_hand, leases, opening, orders, reconciliation, trading
+from positions import by_hand, leases, mechanical, opening, orders, reconciliation, trading
 from positions import flatten as flattening
-from positions.models import ExchangeAccount, Order, PositionManagementDecision
+from positions.models import ExchangeAccount, Order, Position, PositionManagementDecision
 from positions.orders import Cause
 from positions.position_workflow import management_event
 from positions.risk import Denied
 
-FLATTEN_TRIES, FLATTEN_PAUSE_S = 30, 1.0
+FLATTEN_S, FLATTEN_PAUSE_S = 30.0, 1.0  # then another job goes on: this one must end before the queue kills it
 BUSY_TRIES, BUSY_PAUSE_S = 40, 0.25
+Outcome = TypeVar("Outcome")
 
 
 def open_position(*, analysis_id: str, **_: Any) -> None:
@@ -41,7 +43,7 @@ def act_on_decision(*, decision_id: str, **_: Any) -> None:
     if late:
         outcome = str(Denied("late", "the next candle has closed"))
     else:
-        outcome = str(_halted(row) or _act(row))
+        outcome = str(_halted(row) or _once_free(f"position {position.id}, whose decision is due,", lambda: _act(row)))
     if not PositionManagementDecision.objects.filter(id=row.id, outcome="").update(outcome=outcome[:200]):
         return
     position.refresh_from_db()
@@ -52,13 +54,16 @@ def act_on_decision(*, decision_id: str, **_: Any) -> None:
 def act_by_hand(*, position_id: str, action: str, value: str, nonce: str, reason: str, by: str, asked_at: str, **_: Any) -> None:
     """Carry out what an operator asked for; comes back while another action is at work on the position."""
     wish = by_hand.Wish(UUID(position_id), action, value, UUID(nonce), reason, by, datetime.fromisoformat(asked_at))
-    for _try in range(BUSY_TRIES):
-        try:
-            by_hand.carry_out(wish, now=clock.now())
-            return
-        except leases.Busy:
-            time.sleep(BUSY_PAUSE_S)  # nothing tells when the other action is done
-    raise leases.Busy(f"position {position_id} was busy for {BUSY_TRIES * BUSY_PAUSE_S:.0f} s; {by} asked to {action}")
+    _once_free(f"position {position_id}, which {by} asked to {action},", lambda: by_hand.carry_out(wish, now=clock.now()))
+
+
+def apply_rules(*, position_id: str, interval: str, open_time: int, **_: Any) -> None:
+    """Apply the mechanical rules of a position at an exchange at one close."""
+
+    def apply() -> None:
+        mechanical.apply(position_id=UUID(position_id), interval=interval, open_time=open_time, now=clock.now())
+
+    _once_free(f"position {position_id}, whose rules are due,", apply)
 
 
 def reconcile(*, account_id: str, **_: Any) -> None:
@@ -68,7 +73,8 @@ def reconcile(*, account_id: str, **_: Any) -> None:
 
 def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:
     """Close what is held in a scope, and halt it once the venue is flat."""
-    for _try in range(FLATTEN_TRIES):
+    until = time.monotonic() + FLATTEN_S
+    while time.monotonic() < until:
         try:
             flattening.flatten(scope=scope, reason=reason, actor=Actor(by, source), now=clock.now())
             return
@@ -76,6 +82,16 @@ def flatten(*, scope: str, reason: str, by: str, source: str, **_: Any) -> None:
             time.sleep(FLATTEN_PAUSE_S)  # the venue is asked again; nothing tells when it will be flat
     # Never given up: the queue's own retry would come too late for this.
     jobs.enqueue(jobs.Job.FLATTEN, scope=scope, reason=reason, by=by, source=source)
+
+
+def _once_free(what: str, act: Callable[[], Outcome]) -> Outcome:
+    """:raises leases.Busy: if another action stays at work on the position"""
+    for _try in range(BUSY_TRIES):
+        try:
+            return act()
+        except leases.Busy:
+            time.sleep(BUSY_PAUSE_S)  # nothing tells when the other action is done
+    raise leases.Busy(f"{what} was busy for {BUSY_TRIES * BUSY_PAUSE_S:.0f} s")
 
 
 def _halted(row: PositionManagementDecision) -> Denied | None:
@@ -89,6 +105,9 @@ def _halted(row: PositionManagementDecision) -> Denied | None:
 def _act(row: PositionManagementDecision) -> str:
     cause = Cause(Order.Cause.DECISION, str(row.id), row.analysis_id)
     position, details, now = row.position, row.action_details, clock.now()
+    position.refresh_from_db(fields=["status"])
+    if position.status == Position.Status.CLOSED:
+        return str(Denied("not_open", "the position was closed meanwhile"))
     match row.action:
         case "adjust_sl":
             return trading.adjust_stop(position, price=Decimal(details["newStopLoss"]), cause=cause, now=now)

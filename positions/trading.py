@@ -89,9 +89,9 @@ def add(position: Position, *, quantity: Decimal, cause: Cause, now: datetime) -
     return _act(position, "add", act, now=now)
 
 
-def close(position: Position, *, cause: Cause, reason: str, now: datetime) -> str:
-    """Close all of it at market, then take its resting orders away."""
-    return _act(position, "close", lambda _: exit_now(position, cause, reason=reason, now=now), now=now)
+def close(position: Position, *, cause: Cause, reason: str, now: datetime, patience_s: float | None = None) -> str:
+    """Close all of it at market, then take its resting orders away; `patience_s` bounds the waiting for what is unclear."""
+    return _act(position, "close", lambda _: exit_now(position, cause, reason=reason, now=now, patience_s=patience_s), now=now)
 
 
 def keep_safe(position: Position, *, cause: Cause, now: datetime) -> str:
@@ -143,9 +143,9 @@ def settle(position: Position, *, reason: str, now: datetime) -> bool:
     return True
 
 
-def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime) -> str | Denied:
+def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime, patience_s: float | None = None) -> str | Denied:
     """Close all of it at market, for a caller that holds the lease; then take its resting orders away."""
-    until = time.monotonic() + protection.RETRY_BUDGET_S
+    until = time.monotonic() + (protection.RETRY_BUDGET_S if patience_s is None else patience_s)
     # A close that is on its way is asked about before another is sent, whoever caused it: selling twice is worse than late.
     for on_its_way in orders.live(position, Leg.CLOSE):
         if orders.clear(on_its_way, until=until).status in Order.LIVE:

@@ -32,6 +32,7 @@ class ExchangeAccount(models.Model):
     armed_at = models.DateTimeField(null=True, blank=True, editable=False)
     armed_by = models.CharField(max_length=150, blank=True, default="", db_default="", editable=False)
     notional_cap = fields.NumericField(null=True, blank=True, editable=False)  # quote, of everything the account holds
+    reconcile_asked_at = models.DateTimeField(null=True, blank=True, editable=False)  # of a job that may still wait
     reconciled_at = models.DateTimeField(null=True, blank=True, editable=False)
     reconcile_problem = fields.text()
     leverage = fields.NumericField(default=1, db_default=1)

@@ -10,8 +10,10 @@ import pytest
 
 from positions import opening, orders, protection, trading
 from positions.models import Order, Position
+from positions.orders import Cause, Intent
 from positions.risk import Denied
 from positions.simulator.faults import Trouble
+from tests.support import queue
 from tests.support.clocks import SteppingClock
 from tests.support.trading import BY_HAND
 from tests.support.venues import VenueDesk, venue_desk
@@ -119,6 +121,16 @@ class TestFutures:
         assert (position.status, position.close_reason, desk.held()) == ("closed", "stop", 0)
         assert desk.book.open_orders() == []
 
+    def test_a_stop_that_does_not_fit_is_mended_by_a_job_of_its_own(self, desk: VenueDesk) -> None:
+        position = desk.open(size="2")
+        orders.place(Intent(position, "reduce", "sell", "market", Decimal("0.5"), Cause(Order.Cause.RULE, "level-1")))
+        before = Order.objects.filter(leg="stop").count()
+        desk.close(close="100")
+        assert Order.objects.filter(leg="stop").count() == before
+        queue.run_all()
+        position.refresh_from_db()
+        assert desk.resting(position)["stop"] == (position.contracts, 98)
+
 
 class TestSpot:
     def test_the_fee_is_taken_out_of_what_was_bought(self, spot: VenueDesk) -> None:
@@ -141,7 +153,14 @@ class TestSpot:
     def test_the_target_is_watched_at_every_close(self, spot: VenueDesk) -> None:
         position = spot.open(size="2")
         spot.move("105")
+        queue.forget()
+        spot.wire.asked.clear()
         spot.close(close="105", high="105")
+        position.refresh_from_db()
+        assert position.status == "open"
+        assert not [asked for asked in spot.wire.asked if asked[0] == "POST"], "decisions on this close wait for no exchange"
+        assert "positions.tasks.apply_rules" in queue.waiting()
+        queue.run_all()
         position.refresh_from_db()
         assert (position.status, position.close_reason) == ("closed", "target")
 
