@@ -193,6 +193,10 @@ OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", default="",
 OTEL_EXPORTER_OTLP_HEADERS = env.pairs("OTEL_EXPORTER_OTLP_HEADERS")
 TRACE_CONTENT = env.boolean("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", default=False)
 
+# --- Sessions -------------------------------------------------------------------------------------------------------
+SESSION_HTTP_HOSTS = {host.lower() for host in env.words("SESSION_HTTP_HOSTS")}  # that HTTP GET nodes may ask; none unless named
+SESSION_EXECUTIONS_KEPT_DAYS = env.integer("SESSION_EXECUTIONS_KEPT_DAYS", default=90, minimum=1, maximum=3650)
+
 # --- Exchange accounts ----------------------------------------------------------------------------------------------
 CREDENTIALS_KEY = env.secret("CREDENTIALS_KEY") or env.generated_secret(DATA_DIR / "credentials_key")
 BINANCE_TRADING_URL = env.url("BINANCE_TRADING_URL", default="", schemes={"http", "https"})  # empty: Binance's own

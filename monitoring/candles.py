@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -102,3 +102,16 @@ def last_price(*, market: str, symbol: str) -> LastPrice | None:
         cursor.execute(LAST_PRICE, [list(intervals.LENGTH_MS), market, symbol])
         row = cursor.fetchone()
     return LastPrice(*row) if row else None
+
+
+NEWEST = """
+SELECT s.symbol, (SELECT max(open_time) FROM candles c WHERE c.market = %s AND c.symbol = s.symbol AND c.interval = %s)
+  FROM unnest(%s::text[]) AS s(symbol)
+"""
+
+
+def newest(*, market: str, symbols: Sequence[str], interval: str) -> dict[str, int]:
+    """Open times in ms of the newest closed candles; symbols without one are not in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(NEWEST, [market, interval, list(symbols)])
+        return {symbol: open_time for symbol, open_time in cursor.fetchall() if open_time is not None}

@@ -9,7 +9,7 @@ ConditionError   a list that can't be evaluated; the message names the entry and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,15 +50,16 @@ class Result:
     value: float | None
 
 
-def parse(raw: Any) -> tuple[Condition, ...]:
+def parse(raw: Any, *, known: Callable[[str], object] = indicators.parse) -> tuple[Condition, ...]:
     """
     Conditions from their JSON form.
 
+    :param known: raises ValueError for a name that is no field; unless given, fields are indicators
     :raises ConditionError: naming the entry and the field that is wrong
     """
     if not isinstance(raw, list):
         raise ConditionError("a list of conditions is needed")
-    return tuple(_parse_one(entry, f"condition {number}") for number, entry in enumerate(raw, start=1))
+    return tuple(_parse_one(entry, f"condition {number}", known) for number, entry in enumerate(raw, start=1))
 
 
 def parse_fields(raw: Any) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ def parse_fields(raw: Any) -> tuple[str, ...]:
     """
     if not isinstance(raw, list):
         raise ConditionError("a list of indicator names is needed")
-    return tuple(_name(entry, f"indicator {number}") for number, entry in enumerate(raw, start=1))
+    return tuple(_name(entry, f"indicator {number}", indicators.parse) for number, entry in enumerate(raw, start=1))
 
 
 def names(conditions: Iterable[Condition]) -> set[str]:
@@ -94,14 +95,14 @@ def hold(conditions: Sequence[Condition], *, readings: Mapping[str, Reading]) ->
     return None if None in results else True
 
 
-def _parse_one(entry: Any, where: str) -> Condition:
+def _parse_one(entry: Any, where: str, known: Callable[[str], object]) -> Condition:
     if not isinstance(entry, dict):
         raise ConditionError(f"{where}: an object with field, operator and value is needed")
     if extra := set(entry) - {"field", "operator", "value"}:
         raise ConditionError(f"{where}: unknown key {min(extra)!r}")
     if missing := {"field", "operator", "value"} - set(entry):
         raise ConditionError(f"{where}: {min(missing)} is missing")
-    field = _name(entry["field"], f"{where}, field")
+    field = _name(entry["field"], f"{where}, field", known)
     operator = entry["operator"]
     if operator not in OPERATORS:
         raise ConditionError(f"{where}, operator: was {operator!r}, allowed are {', '.join(OPERATORS)}")
@@ -109,28 +110,28 @@ def _parse_one(entry: Any, where: str) -> Condition:
     if operator == "between":
         if not isinstance(value, list) or len(value) != 2:
             raise ConditionError(f"{where}, value: between needs a pair [low, high]")
-        operands = tuple(_operand(part, f"{where}, value") for part in value)
+        operands = tuple(_operand(part, f"{where}, value", known) for part in value)
         low, high = operands
         if isinstance(low, float) and isinstance(high, float) and low > high:
             raise ConditionError(f"{where}, value: the low end {low} is above the high end {high}")
         return Condition(field, operator, operands)
-    return Condition(field, operator, (_operand(value, f"{where}, value"),))
+    return Condition(field, operator, (_operand(value, f"{where}, value", known),))
 
 
-def _operand(value: Any, where: str) -> Operand:
+def _operand(value: Any, where: str, known: Callable[[str], object]) -> Operand:
     if isinstance(value, str):
-        return _name(value, where)
+        return _name(value, where, known)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
         raise ConditionError(f"{where}: was {value!r}, a number or an indicator name is needed")
     return float(value)
 
 
-def _name(value: Any, where: str) -> str:
+def _name(value: Any, where: str, known: Callable[[str], object]) -> str:
     if not isinstance(value, str):
         raise ConditionError(f"{where}: was {value!r}, an indicator name is needed")
     try:
-        indicators.parse(value)
-    except indicators.UnknownIndicator as error:
+        known(value)
+    except ValueError as error:
         raise ConditionError(f"{where}: {error}") from error
     return value
 

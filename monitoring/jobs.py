@@ -37,6 +37,7 @@ class Job(StrEnum):
     APPLY_RULES = "positions.tasks.apply_rules"
     RECONCILE = "positions.tasks.reconcile"
     FLATTEN = "positions.tasks.flatten"
+    RUN_SESSION = "workflows.tasks.run_session"
     BENCHMARK_ONE = "desk.benchmarks.naive.judge_one"
 
 

@@ -29,16 +29,26 @@ SKIPPING = {Outcome.OVER_BUDGET, Outcome.HALTED}
 
 
 def analysis_row(
-    question: Question, answer: Answer, *, trader: Trader, signal_id: UUID | None, run_id: UUID | None, candle_time: int, now: datetime
+    question: Question,
+    answer: Answer,
+    *,
+    trader: Trader | None,
+    signal_id: UUID | None,
+    run_id: UUID | None,
+    candle_time: int | None,
+    now: datetime,
+    user_id: UUID | None = None,
+    asked_by: str = "",
 ) -> SignalAnalysis:
-    """The evidence of one question, whatever came of it (P9)."""
+    """The evidence of one question, whatever came of it (P9); of a custom question `user_id` says whose it is."""
     verdict = answer.verdict
     return SignalAnalysis(
         kind=question.kind.value,
         signal_id=signal_id,
         run_id=run_id,
         trader=trader,
-        user_id=trader.user_id,
+        user_id=trader.user_id if trader else user_id,  # type: ignore[misc]  # one of both is there
+        asked_by=asked_by,
         decision=verdict.decision if verdict else None,
         confidence=verdict.confidence if verdict else None,
         reasoning=verdict.reasoning if verdict else "",

@@ -1,1 +1,1 @@
-"""Lets a person draw what the floors below do. The library of graphs is not built yet; the floor is kept for it."""
+"""Lets a person draw what the floors below do: saved, versioned graphs (sessions), their executions, and the nodes they are made of."""

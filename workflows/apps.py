@@ -1,9 +1,18 @@
-"""The application's name."""
+"""The application's name, and what it adds to the floor below."""
 
 from django.apps import AppConfig
 
 
 class WorkflowsConfig(AppConfig):
-    """Registered in INSTALLED_APPS."""
+    """Registers what closes start, what has to be watched for it, and what must be swept."""
 
     name = "workflows"
+
+    def ready(self) -> None:
+        from monitoring import handlers, sweeps, watchlist
+        from workflows import closes, execute
+
+        handlers.before_decisions(closes.on_close)
+        watchlist.register(closes.watched)
+        sweeps.register(closes.sweep)
+        sweeps.register(execute.sweep)

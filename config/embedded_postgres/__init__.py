@@ -198,5 +198,9 @@ def _make_role_and_database(pgdata: Path) -> None:
     with psycopg.connect(host=str(socket_directory(pgdata)), user="postgres", dbname="postgres", autocommit=True) as server:
         if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = 'app'").fetchone():
             server.execute("CREATE ROLE app LOGIN CREATEDB NOSUPERUSER NOBYPASSRLS")
+        for role in ("desk_web", "desk_jobs", "desk_reader"):  # of row-level security; never inherited, always become
+            if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                server.execute(f"CREATE ROLE {role} NOLOGIN NOBYPASSRLS")
+                server.execute(f"GRANT {role} TO app WITH INHERIT FALSE, SET TRUE")
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = 'app'").fetchone():
             server.execute("CREATE DATABASE app OWNER app")

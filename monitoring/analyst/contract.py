@@ -20,17 +20,19 @@ RULES = "rules"
 
 
 class Kind(StrEnum):
-    """The three questions."""
+    """The questions of the workflows, and those that people put in their own words."""
 
     INITIAL = "initial"
     MONITORING = "monitoring"
     MANAGEMENT = "management"
+    CUSTOM = "custom"
 
 
 ALLOWED: dict[Kind, tuple[str, ...]] = {
     Kind.INITIAL: ("enter_trade", "bad_setup", "wait"),
     Kind.MONITORING: ("enter", "continue", "abandon"),
     Kind.MANAGEMENT: ("hold", "adjust_sl", "adjust_tp", "add", "reduce", "close"),
+    Kind.CUSTOM: ("answered",),
 }
 ENTERS = ("enter_trade", "enter")
 ADDS_RISK = (*ENTERS, "add")

@@ -54,6 +54,8 @@ def judge(question: Question) -> Verdict:
     view = _View.of(question.snapshot)
     if question.kind is Kind.MANAGEMENT:
         return _position(view, question.snapshot["position"])
+    if question.kind is Kind.CUSTOM:
+        return _own_words(_setup(view, initial=True), question.snapshot["question"])
     return _setup(view, initial=question.kind is Kind.INITIAL)
 
 
@@ -87,6 +89,15 @@ class _View:
     def explain(self, which: str) -> str:
         results = conditions.evaluate(conditions.parse(self.trader[which]), readings=self.readings)
         return "; ".join(f"{r.condition} ({_n(r.value)}: {'yes' if r.held else 'no' if r.held is False else 'unknown'})" for r in results)
+
+
+def _own_words(verdict: Verdict, form: Mapping[str, Any]) -> Verdict:
+    """What the setup tree says to a question of somebody's own, where the answer has its fields; it can't think of others."""
+    said = {"decision": verdict.decision, "confidence": float(verdict.confidence), "reasoning": verdict.reasoning}
+    wanted = [field["name"] for field in form["fields"]]
+    if unknown := sorted(set(wanted) - set(said)):
+        raise ValueError(f"the rules answer decision, confidence and reasoning; {unknown[0]} needs a model")
+    return Verdict("answered", verdict.confidence, verdict.reasoning, details={name: said[name] for name in wanted})
 
 
 def _setup(view: _View, *, initial: bool) -> Verdict:

@@ -72,20 +72,28 @@ def parse(text: str, *, kind: Kind) -> Verdict:
 
     :raises InvalidAnswer: saying what is wrong
     """
+    try:
+        answer = _Answer.model_validate(load(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidAnswer(f"{'.'.join(str(part) for part in first['loc']) or 'answer'}: {first['msg']}") from error
+    return _verdict(answer, kind)
+
+
+def load(text: str) -> Any:
+    """
+    The JSON of an answer, numbers as `Decimal`.
+
+    :raises InvalidAnswer: if it is none, too long, or holds what can't be kept
+    """
     if len(text) > LONGEST_ANSWER:
         raise InvalidAnswer(f"the answer has {len(text)} characters")
     if "\x00" in text or "\\u0000" in text:
         raise InvalidAnswer("the answer holds a NUL")
     try:
-        raw = json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_once)
+        return json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InvalidAnswer(f"not JSON: {error}") from error
-    try:
-        answer = _Answer.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidAnswer(f"{'.'.join(str(part) for part in first['loc']) or 'answer'}: {first['msg']}") from error
-    return _verdict(answer, kind)
 
 
 @cache

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import grounding, schema
-from .contract import ADDS_RISK, Answer, Attempt, Outcome, Question, Verdict
+from . import custom, grounding, schema
+from .contract import ADDS_RISK, Answer, Attempt, Kind, Outcome, Question, Verdict
 from .reply import Reply, storable
 from .request import Request
 
@@ -20,6 +20,8 @@ def judge(reply: Reply, *, question: Question) -> tuple[Outcome, str, Verdict | 
     if reply.outcome is not Outcome.OK:
         return reply.outcome, reply.error, None, ()
     try:
+        if question.kind is Kind.CUSTOM:
+            return Outcome.OK, "", custom.parse(reply.content, form=custom.parse_form(question.snapshot["question"])), ()
         verdict = schema.parse(reply.content, kind=question.kind)
         _check_sides(verdict, question.snapshot)
     except schema.InvalidAnswer as error:

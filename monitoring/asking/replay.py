@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from monitoring.analyst import prompts, reply, rules, schema, verdicts
+from monitoring.analyst import prompts, reply, rules, verdicts
 from monitoring.analyst.contract import RULES, Kind, Outcome, Question, Verdict
 from monitoring.analyst.prompts import UnknownRelease
 from monitoring.analyst.reply import KEPT_BODY, Received
+from monitoring.analyst.request import in_words_of
 from monitoring.models import SignalAnalysis
 
 # Outcomes that came from outside the answer itself; a replay can't come to them.
@@ -49,7 +50,7 @@ def replay(row: SignalAnalysis) -> Replay:
     except UnknownRelease as error:
         return Replay(None, None, note=str(error))
     in_words = row.request.get("response_format", {}).get("type") == "json_object"
-    words = schema.in_words(question.kind) if in_words else ""
+    words = in_words_of(question) if in_words else ""
     messages = prompts.render(row.snapshot, kind=question.kind, schema=words, release=release)
     prompt_is_same = messages == row.request.get("messages")
     outcome = Outcome(row.outcome)

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from monitoring import intervals
 
 Stream = tuple[str, str]  # symbol, interval
+MARKETS = ("binance", "binance_futures", "bybit", "bybit_spot", "okx", "polymarket")
 
 
 class FeedError(Exception):

@@ -20,13 +20,15 @@ class SignalAnalysis(models.Model):
         INITIAL = "initial"
         MONITORING = "monitoring"
         MANAGEMENT = "management"
+        CUSTOM = "custom"
 
     id = fields.uuid_key()
     kind = models.CharField(max_length=16, choices=Kind)
     signal = models.ForeignKey(Signal, on_delete=models.PROTECT, null=True, blank=True, related_name="analyses")
     run = models.ForeignKey(WorkflowRun, on_delete=models.PROTECT, null=True, blank=True, related_name="analyses")
-    trader = models.ForeignKey(Trader, on_delete=models.PROTECT, related_name="+")
+    trader = models.ForeignKey(Trader, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    asked_by = models.CharField(max_length=120, blank=True, default="", db_default="")  # of a custom question: what asked it
     decision = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001 - null: there was no decision
     confidence = fields.NumericField(null=True, blank=True)
     reasoning = fields.text()
@@ -60,6 +62,7 @@ class SignalAnalysis(models.Model):
                 condition=Q(outcome="ok", decision__isnull=False) | (~Q(outcome="ok") & Q(decision__isnull=True)),
                 name="analysis_no_decision_is_named",
             ),
+            models.CheckConstraint(condition=Q(kind="custom") | Q(trader__isnull=False), name="analysis_of_a_trader_unless_custom"),
         ]
         indexes = [
             models.Index(fields=["signal", "-created_at"], name="analysis_by_signal"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.db import models
 
 from monitoring import fields, intervals
+from monitoring.feed import contract
 
-MARKETS = [(name, name.replace("_", " ")) for name in ("binance", "binance_futures", "bybit", "bybit_spot", "okx", "polymarket")]
+MARKETS = [(name, name.replace("_", " ")) for name in contract.MARKETS]
 
 
 class Instrument(models.Model):

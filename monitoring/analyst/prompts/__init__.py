@@ -59,18 +59,20 @@ def render(snapshot: Mapping[str, Any], *, kind: Kind, schema: str = "", release
     facts = json.dumps(_layout(snapshot), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     # A fence that the data can't contain: "<" never stands unescaped in it.
     fenced = facts.replace("<", "\\u003c")
-    system = _text(release, "common.txt")
+    system, instruction = _text(release, "common.txt"), _text(release, f"{kind}.txt")
+    if kind is Kind.CUSTOM:
+        instruction += f"{snapshot['question']['text']}\n"
     if schema:
         system += f"The schema of your answer:\n{schema}\n"
     return [
         {"role": "system", "content": system},
-        {"role": "user", "content": f"{_text(release, f'{kind}.txt')}<data>\n{fenced}\n</data>\n"},
+        {"role": "user", "content": f"{instruction}<data>\n{fenced}\n</data>\n"},
     ]
 
 
 def _layout(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """The snapshot in fewer words: an indicator's two values together, conditions and earlier decisions as one line each."""
-    data = {key: value for key, value in snapshot.items() if key not in ("indicators", "previous_indicators")}
+    data = {key: value for key, value in snapshot.items() if key not in ("indicators", "previous_indicators", "question")}
     if "indicators" in snapshot:
         before = snapshot.get("previous_indicators", {})
         data["indicators"] = {name: [_short(now), _short(before.get(name))] for name, now in snapshot["indicators"].items()}
