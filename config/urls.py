@@ -8,4 +8,5 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("desk.urls")),
+    path("api/v1/", include("desk.api.urls")),
 ]

@@ -25,6 +25,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         ("Signals", reverse("admin:monitoring_signal_changelist"), "wave"),
         ("Positions", reverse("admin:positions_position_changelist"), "layers"),
         ("Traders", reverse("admin:monitoring_trader_changelist"), "bot"),
+        ("Sessions", reverse("desk:sessions"), "graph"),
         ("Stats", reverse("desk:stats"), "bars"),
         ("Switches", reverse("desk:switches"), "stop"),
         ("Records", reverse("admin:index"), "table"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
@@ -13,9 +12,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from desk import switches
-from monitoring import clock, controls
+from monitoring import clock
 from monitoring.admin.base import actor_of
-from monitoring.controls import ControlError, Halted
+from monitoring.controls import ControlError
 
 logger = logging.getLogger(__name__)
 MOVE = "monitoring.move_switch"
@@ -52,7 +51,8 @@ def move(request: HttpRequest) -> HttpResponse:
     """Move a switch; answers JSON to the dialog, and the page to a browser without script."""
     action, scope = request.POST.get("action", ""), request.POST.get("scope", "all")
     try:
-        done = _move(request, action, scope)
+        asked = {name: request.POST.get(name, "") for name in ("reason", "word")}
+        done = switches.move(action, scope=scope, **asked, actor=actor_of(request), now=clock.now())
     except ControlError as error:
         logger.warning("switch not moved: %s by %s: %s", action, request.user.get_username(), error)
         if _wants_json(request):
@@ -64,33 +64,6 @@ def move(request: HttpRequest) -> HttpResponse:
     for line in (done["text"], *(f"still on its way: {order}" for order in done["in_flight"])):
         messages.success(request, line)
     return redirect("desk:switches")
-
-
-def _move(request: HttpRequest, action: str, scope: str) -> dict[str, Any]:
-    """:raises ControlError: if it can't be moved as asked"""
-    reason, now, actor = request.POST.get("reason", ""), clock.now(), actor_of(request)
-    match action:
-        case "reduce" | "halt":
-            state = controls.HALTED if action == "halt" else controls.REDUCING
-            return _told(controls.halt(scope=scope, state=state, reason=reason, actor=actor, now=now))
-        case "flatten":
-            if request.POST.get("word", "").strip() != switches.FLATTEN_WORD:
-                raise ControlError(f"type {switches.FLATTEN_WORD} to close everything in the scope")
-            done = _told(controls.flatten(scope=scope, reason=reason, actor=actor, now=now))
-            return {**done, "text": f"{scope} is being flattened: positions are closed one after the other, then it is halted"}
-        case "resume":
-            controls.resume(scope=scope, reason=reason, actor=actor, now=now)
-            return {"text": f"{scope} is running", "in_flight": []}
-    raise ControlError(f"action was {action!r}, allowed are reduce, halt, flatten and resume")
-
-
-def _told(done: Halted) -> dict[str, Any]:
-    on_the_way = [
-        f"{order['leg']} {order['side']} {order['quantity'].normalize():f} {order['position__symbol']} ({order['client_order_id']})"
-        for order in done.in_flight
-    ]
-    again = "" if done.changed else " (it was before)"
-    return {"text": f"{done.halt.scope} is {done.halt.state}{again}", "in_flight": on_the_way}
 
 
 def _wants_json(request: HttpRequest) -> bool:

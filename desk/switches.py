@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, F, QuerySet, Sum, When
 
 from monitoring import clock, controls
+from monitoring.audit import Actor
+from monitoring.controls import ControlError, Halted
 from monitoring.models import Event, Halt, Trader, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
 from positions import flatten
@@ -40,6 +43,27 @@ def facts(scope: str) -> dict[str, Any]:
         "setups": _workflows(scope).filter(workflow_type=WorkflowType.SIGNAL_MONITORING).count(),
         "managed": _workflows(scope).filter(workflow_type=WorkflowType.POSITION_MANAGEMENT).count(),
     }
+
+
+def move(action: str, *, scope: str, reason: str, word: str, actor: Actor, now: datetime) -> dict[str, Any]:
+    """
+    Move a switch; what was done, and the orders that were on their way, as texts.
+
+    :raises ControlError: if it can't be moved as asked
+    """
+    match action:
+        case "reduce" | "halt":
+            state = controls.HALTED if action == "halt" else controls.REDUCING
+            return _told(controls.halt(scope=scope, state=state, reason=reason, actor=actor, now=now))
+        case "flatten":
+            if word.strip() != FLATTEN_WORD:
+                raise ControlError(f"type {FLATTEN_WORD} to close everything in the scope")
+            done = _told(controls.flatten(scope=scope, reason=reason, actor=actor, now=now))
+            return {**done, "text": f"{scope} is being flattened: positions are closed one after the other, then it is halted"}
+        case "resume":
+            controls.resume(scope=scope, reason=reason, actor=actor, now=now)
+            return {"text": f"{scope} is running", "in_flight": []}
+    raise ControlError(f"action was {action!r}, allowed are reduce, halt, flatten and resume")
 
 
 def scopes() -> list[dict[str, str]]:
@@ -84,3 +108,12 @@ def _workflows(scope: str) -> QuerySet[WorkflowSchedule]:
         case "workflow":
             return active.filter(id=key)
     return active
+
+
+def _told(done: Halted) -> dict[str, Any]:
+    on_the_way = [
+        f"{order['leg']} {order['side']} {order['quantity'].normalize():f} {order['position__symbol']} ({order['client_order_id']})"
+        for order in done.in_flight
+    ]
+    again = "" if done.changed else " (it was before)"
+    return {"text": f"{done.halt.scope} is {done.halt.state}{again}", "in_flight": on_the_way}

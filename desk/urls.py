@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk import account_views, position_views, stats_views, switch_views, trader_views, views, workflow_views
+from desk import account_views, position_views, session_views, stats_views, switch_views, trader_views, views, workflow_views
 
 app_name = "desk"
 urlpatterns = [
     path("", views.desk, name="desk"),
     path("api/v1/signals/<str:token>/", views.signal_webhook, name="signal_webhook"),
+    path("sessions/", session_views.library, name="sessions"),
+    path("sessions/new/", session_views.new, name="session_new"),
+    path("sessions/templates/<str:key>/use/", session_views.use_template, name="session_use_template"),
+    path("sessions/<uuid:root>/edit/", session_views.editor, name="session_editor"),
     path("switches/", switch_views.page, name="switches"),
     path("switches/facts/", switch_views.facts, name="switch_facts"),
     path("workflows/<uuid:key>/", workflow_views.workflow, name="workflow"),
