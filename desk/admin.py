@@ -46,7 +46,7 @@ class ApiTokenAdmin(admin.ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **more: Any) -> Any:
         form = super().get_form(request, obj, change, **more)
-        form.owner = request.user
+        form.owner = request.user  # type: ignore[attr-defined]
         return form
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:

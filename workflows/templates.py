@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from monitoring.models import User
+from monitoring.models import Trader, User
 from workflows import rows, sessions
 from workflows.models import WorkflowSession
 
@@ -49,7 +49,7 @@ def use(*, user: User, key: str, name: str = "", trader_id: UUID | None = None) 
     """
     A session of this user's made from a template: the name of a shipped one, or the root of a shared one.
 
-    :param trader_id: put into its nodes that raise signals
+    :param trader_id: one of the user's traders, for whom its signals are to be; of a shipped one it also says the market and symbols
     :raises sessions.NotFound: if there is none
     """
     own = next((template for template in shipped() if template.key == key), None)
@@ -60,7 +60,12 @@ def use(*, user: User, key: str, name: str = "", trader_id: UUID | None = None) 
             raise sessions.NotFound(f"there is no template {key[:60]!r}") from error
         return sessions.duplicate(user=user, root=root, name=name or sessions.get(user=user, root=root).name)
     nodes = json.loads(json.dumps(own.nodes))
-    for node in nodes:
-        if node["type"] == "create_signal" and trader_id:
-            node["data"]["settings"]["trader"] = str(trader_id)
+    trader = Trader.objects.filter(user=user, id=trader_id).first() if trader_id else None
+    if trader and any(node["type"] == "create_signal" for node in nodes):
+        for node in nodes:
+            settings = node["data"]["settings"]
+            if node["type"] == "create_signal":
+                settings |= {"trader": str(trader.id), "side": trader.side}
+            elif node["type"] == "candle_close":
+                settings |= {"market": trader.market, "symbols": list(trader.symbols), "interval": trader.interval}
     return sessions.create(user=user, name=name or own.name, nodes=nodes, edges=own.edges, description=own.description, tags=list(own.tags))

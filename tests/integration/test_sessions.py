@@ -217,10 +217,11 @@ class TestExecutions:
 
 class TestTemplates:
     def test_a_shipped_one_becomes_a_session_with_the_trader_put_in(self, ann: User) -> None:
-        trader = make_trader(user=ann)
+        trader = make_trader(user=ann, symbols=["ETHUSDT"], interval="15m")
         made = templates.use(user=ann, key="oversold_bounce", trader_id=trader.id)
         [signal] = [found for found in made.nodes if found["type"] == "create_signal"]
         assert signal["data"]["settings"]["trader"] == str(trader.id)
+        assert made.nodes[0]["data"]["settings"] == {"market": "binance", "symbols": ["ETHUSDT"], "interval": "15m"}
         assert len(templates.shipped()) >= 6
         with pytest.raises(NotFound):
             templates.use(user=ann, key="../settings")

@@ -70,7 +70,7 @@ def draw(page: Page) -> None:
         page.get_by_label("operator").nth(place_).select_option(operator)
     page.get_by_label("value", exact=True).last.blur()
     place(page, "Create signal", x=280, y=330)
-    page.locator("#set-trader").select_option(index=1)
+    page.locator("#set-trader").select_option(label="Oversold bounce")
     for source, target, output in (
         ("candle_close_1", "indicators_1", "rows"),
         ("indicators_1", "filter_1", "rows"),
