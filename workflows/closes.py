@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from monitoring import clock, intervals, jobs
 from monitoring.handlers import Close
-from workflows import graph, rows
+from workflows import graph, polymarket, rows
 from workflows.models import WorkflowExecution, WorkflowSession
 
 GRACE_S = 10.0  # app time, unless the session says otherwise
@@ -55,6 +55,9 @@ def watched() -> dict[tuple[str, str, str], int]:
         for interval in {session.trigger_interval, *_other_intervals(session)}:
             for symbol in session.trigger_symbols:
                 found[session.trigger_market, symbol, interval] = since
+        # What its last run saw of Polymarket: from then on its prices are live, and it has candles.
+        for token in session.watched_tokens:
+            found[polymarket.MARKET, token, session.trigger_interval] = since
     return found
 
 

@@ -165,10 +165,20 @@ def _finish(execution: WorkflowExecution, results: Mapping[str, NodeRun], *, err
             paused = None
             if execution.trigger == Trigger.CLOSE and not is_shared and status != Status.CANCELLED:
                 paused = _count(execution, failed=status == Status.FAILED, message=message)
+                _watch(execution, results)
         if paused:
             data = {"session": str(paused.root_id), "name": paused.name, "reason": message[:500], "errors": ERROR_LIMIT}
             text = f"session {paused.name} is paused after {ERROR_LIMIT} failures in a row: {message[:300]}"
             notify([events.record(NewEvent("session_paused", text, data, level=events.CRITICAL, user_id=paused.user_id), now=now)])
+
+
+def _watch(execution: WorkflowExecution, results: Mapping[str, NodeRun]) -> None:
+    """Have the listener follow the outcomes of Polymarket that the run looked at."""
+    found = [item for result in results.values() if result.type == "polymarket_stream" for item in result.outputs.get("rows", ())]
+    tokens = sorted({row.symbol for row in found})
+    if tokens:
+        own = WorkflowSession.objects.filter(id=execution.session_id, is_current_version=True)
+        own.exclude(watched_tokens=tokens).update(watched_tokens=tokens)
 
 
 def _count(execution: WorkflowExecution, *, failed: bool, message: str) -> WorkflowSession | None:

@@ -1,4 +1,8 @@
-"""The simulated exchange as an ASGI application: `/ws`, `/stream` and `/api/v3/…`. Run it under uvicorn, which sends the pings."""
+"""
+The simulated exchange as an ASGI application: `/ws`, `/stream`, `/api/v3/…`, and `/polymarket/…` beside it.
+
+Run it under uvicorn, which sends the pings.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from urllib.parse import parse_qsl
 from monitoring.simulator import half_open, wire
 from monitoring.simulator.faults import ConnectionFault, FaultPlan, RestFault, Trouble
 from monitoring.simulator.market import Market
+from monitoring.simulator.polymarket import SimulatedPolymarket
 from monitoring.simulator.rest import RestApi
 from monitoring.simulator.streams import UPDATE_MS, Client, Ticker
 
@@ -71,11 +76,14 @@ class SimulatedExchange:
         self._rest = RestApi(market=market, clock_ms=clock_ms)
         self._ticker = Ticker(market=market, clock_ms=clock_ms, speed=speed, faults=faults, update_ms=update_ms)
         self._trading = trading
+        self._polymarket = SimulatedPolymarket(market=market, clock_ms=clock_ms)
         self._ticking: asyncio.Task[None] | None = None
         self._connections, self._answers = itertools.count(), itertools.count()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if self._polymarket.serves(scope.get("path", "")):
+            await self._polymarket(scope, receive, send)
+        elif scope["type"] == "http":
             is_order = self._trading is not None and self._trading.serves(scope["path"])
             await (self._trade(scope, receive, send) if is_order else self._http(scope, send))
         elif scope["type"] == "websocket":

@@ -34,7 +34,8 @@ class RunningExchange:
     @property
     def addresses(self) -> dict[str, dict[str, str]]:
         """As the setting MARKETS has them."""
-        return {"binance": {"ws": self.stream, "rest": self.url}}
+        polymarket = {"ws": f"{self.stream}/polymarket", "rest": f"{self.url}/polymarket", "catalog": f"{self.url}/polymarket/gamma"}
+        return {"binance": {"ws": self.stream, "rest": self.url}, "polymarket": polymarket}
 
 
 @contextlib.contextmanager

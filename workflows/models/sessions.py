@@ -47,6 +47,7 @@ class WorkflowSession(models.Model):
     trigger_market = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     trigger_interval = models.CharField(max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", editable=False)
     trigger_symbols = ArrayField(models.CharField(max_length=128), default=list, blank=True, editable=False)
+    watched_tokens = ArrayField(models.CharField(max_length=128), default=list, blank=True, editable=False)  # of Polymarket, seen last
     version = models.PositiveIntegerField(default=1, db_default=1)
     revision = models.PositiveIntegerField(default=1, db_default=1)  # of this version, counted up by every change in place
     root = models.ForeignKey("self", on_delete=models.DO_NOTHING, related_name="versions", db_constraint=False)

@@ -88,6 +88,9 @@ class Command(BaseCommand):
             "BINANCE_FUTURES_WS_URL": f"ws://{address}",
             "BINANCE_FUTURES_REST_URL": f"http://{address}",
             "BINANCE_TRADING_URL": f"http://{address}",
+            "POLYMARKET_WS_URL": f"ws://{address}/polymarket",
+            "POLYMARKET_REST_URL": f"http://{address}/polymarket",
+            "POLYMARKET_CATALOG_URL": f"http://{address}/polymarket/gamma",
             "CLOCK_SPEED": f"{speed:f}",
             "CLOCK_EPOCH": f"{epoch:f}",
         }
