@@ -23,7 +23,7 @@ from monitoring.simulator.market import Market
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 PREFIX = "/polymarket"
-TICK, SPREAD, SWING = 0.001, 0.005, 30.0
+TICK, SPREAD, SWING = 0.001, 0.005, 6.0
 EVERY_S = 0.5  # real time between quotes
 MOST_POINTS = 5000
 QUESTIONS = (
@@ -96,9 +96,9 @@ class SimulatedPolymarket:
         question, outcome = self._tokens[token]
         listing = self._market.listings[question.symbol]
         moved = math.log(float(self._market.price(symbol=question.symbol, at_ms=at_ms)) / listing.price)
-        yes = 1 / (1 + math.exp(-(SWING * moved + math.sin(question.number))))
-        bounded = min(0.99, max(0.01, yes))
-        return round(round((bounded if outcome == "Yes" else 1 - bounded) / TICK) * TICK, 3)
+        # To and fro between 5 and 95 %, however far the symbol goes.
+        yes = 0.05 + 0.9 * abs((SWING * moved + question.number * 0.37) % 2 - 1)
+        return round(round((yes if outcome == "Yes" else 1 - yes) / TICK) * TICK, 3)
 
     def _by_volume(self) -> list[Question]:
         return sorted(self.questions, key=lambda question: -question.volume)
