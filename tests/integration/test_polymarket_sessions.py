@@ -96,7 +96,7 @@ class TestSimulatedWire:
 
     def test_the_market_channel_speaks_as_documented(self, exchange: RunningExchange, clock: SteppingClock) -> None:
         adapter = registry.adapter("polymarket")
-        tokens = [row.symbol for row in polymarket.outcomes(ALL)[:2]]
+        tokens = [row.symbol for row in polymarket.outcomes(ALL)[:12]]
         connection = websocket.create_connection(adapter.stream_url(registry.stream_address("polymarket")), timeout=10)
         connection.send(adapter.subscribe([(token, "") for token in tokens], request_id=1))
         first = adapter.ticks(connection.recv().encode())
