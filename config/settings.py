@@ -196,7 +196,6 @@ TRACE_CONTENT = env.boolean("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 # --- Sessions -------------------------------------------------------------------------------------------------------
 SESSION_HTTP_HOSTS = {host.lower() for host in env.words("SESSION_HTTP_HOSTS")}  # that HTTP GET nodes may ask; none unless named
-SESSION_EXECUTIONS_KEPT_DAYS = env.integer("SESSION_EXECUTIONS_KEPT_DAYS", default=90, minimum=1, maximum=3650)
 
 # --- Exchange accounts ----------------------------------------------------------------------------------------------
 CREDENTIALS_KEY = env.secret("CREDENTIALS_KEY") or env.generated_secret(DATA_DIR / "credentials_key")

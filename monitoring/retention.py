@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,19 @@ STATEMENTS = {
     "failed jobs": """
         DELETE FROM django_q_task WHERE id IN (SELECT id FROM django_q_task WHERE stopped < now() - %(age)s LIMIT %(batch)s)""",
 }
+
+
+_others: dict[str, tuple[int, Callable[[datetime], int]]] = {}
+
+
+def register(what: str, *, days: int, prune: Callable[[datetime], int]) -> None:
+    """Have `prune(before)` remove rows of a higher floor, and return how many; `days` is how long they are usually kept."""
+    _others[what] = (days, prune)
+
+
+def others() -> Mapping[str, tuple[int, Callable[[datetime], int]]]:
+    """What higher floors have registered: usual days, and the way to prune."""
+    return _others
 
 
 def prune(what: str, *, before: datetime, now: datetime) -> int:

@@ -9,10 +9,11 @@ class WorkflowsConfig(AppConfig):
     name = "workflows"
 
     def ready(self) -> None:
-        from monitoring import handlers, sweeps, watchlist
-        from workflows import closes, execute
+        from monitoring import handlers, retention, sweeps, watchlist
+        from workflows import closes, execute, executions
 
         handlers.before_decisions(closes.on_close)
         watchlist.register(closes.watched)
         sweeps.register(closes.sweep)
         sweeps.register(execute.sweep)
+        retention.register("session executions", days=90, prune=lambda before: executions.clear_all(before=before))

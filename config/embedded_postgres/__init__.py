@@ -114,7 +114,7 @@ def ensure_running(pgdata: Path) -> None:
         _clear_stale_files(pgdata)
         if status(pgdata) != ACCEPTING:
             _start(pgdata, owner)
-        _make_role_and_database(pgdata)
+        make_roles_and_database(pgdata)
 
 
 def stop(pgdata: Path) -> None:
@@ -193,7 +193,10 @@ def _start(pgdata: Path, owner: binaries.ServiceUser | None) -> None:
         raise DidNotStart(f"the embedded PostgreSQL did not start; end of {log}:\n{tail}")
 
 
-def _make_role_and_database(pgdata: Path) -> None:
+def make_roles_and_database(pgdata: Path) -> None:
+    """
+    The roles and the database that the desk works with, where they are not there yet: also on a cluster that an older desk made.
+    """
     # An ordinary role, since superusers bypass row-level security; CREATEDB is for the test database.
     with psycopg.connect(host=str(socket_directory(pgdata)), user="postgres", dbname="postgres", autocommit=True) as server:
         if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = 'app'").fetchone():

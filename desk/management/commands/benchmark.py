@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from desk.benchmarks import analyst, closes, listener
+from desk.benchmarks import analyst, closes, listener, sessions
 
 DATABASE = "benchmark_app"
 
@@ -20,11 +20,12 @@ class Command(BaseCommand):
     help = "Measure, on a database of its own that is dropped afterwards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["analyst", "closes", "listener"])
+        parser.add_argument("what", choices=["analyst", "closes", "listener", "sessions"])
         parser.add_argument("--workflows", type=int, nargs="+", default=[100, 1000])
         parser.add_argument("--latency", type=float, default=0.25, help="Seconds until the stub model answers.")
         parser.add_argument("--questions", type=int, default=1000, help="To the analyst, at once.")
         parser.add_argument("--workers", type=int, default=4)
+        parser.add_argument("--users", type=int, default=1000, help="With a hundred sessions and a thousand executions each.")
         parser.add_argument("--rounds", type=int, default=3, help="Of the listener's measurements.")
         parser.add_argument("--seconds", type=float, default=4, help="Of each of them.")
         parser.add_argument(
@@ -53,6 +54,16 @@ class Command(BaseCommand):
             ours = t.wall_s if t.way == "ours" else ours
             figures = f"{t.wall_s:.2f} | {t.workers_cpu_s:.2f} | {t.postgres_cpu_s:.2f} | {t.wall_s / ours:.1f}"
             self.stdout.write(f"| {t.workflows} | {t.analyst} | {t.way} | {figures} |")
+            self.stdout.flush()
+
+    def _sessions(self, options: dict[str, Any]) -> None:
+        for done in sessions.fill(users=options["users"], each=100, executions_each=10):
+            self.stdout.write(done)
+            self.stdout.flush()
+        self.stdout.write(f"{_machine()}; {sessions.CALLS} calls of each kind, as the web role")
+        self.stdout.write("| call | p50, ms | p95, ms | sequential scans |\n|---|---|---|---|")
+        for timing in sessions.measure():
+            self.stdout.write(f"| {timing.name} | {timing.p50_ms:.1f} | {timing.p95_ms:.1f} | {timing.scans} |")
             self.stdout.flush()
 
     def _analyst(self, options: dict[str, Any]) -> None:
