@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.db.models.functions import Now
 
 from monitoring import closes as market_closes
 from monitoring import watchlist
@@ -15,6 +20,7 @@ from monitoring.models import Event, NotificationDelivery, Signal, SignalAnalysi
 from tests.support import queue
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import candle, flat_window, make_trader, make_user
+from tests.support.processes import wait_until
 from tests.support.sessions import edge, graph_of, make_session, node
 from workflows import closes, execute, executions, rows, sessions, versions
 from workflows.models import WorkflowExecution, WorkflowSession
@@ -192,6 +198,26 @@ class TestFailures:
         queue.run_all()
         assert Signal.objects.count() == 0, "nobody takes it up again"
 
+    def test_kill_9_in_the_middle_of_a_run_leaves_it_failed_with_what_had_ended(self, ann: User, clock: SteppingClock) -> None:
+        trader = make_trader(user=ann, conditions=[], screened_since=clock.now)
+        activate(ann, clock, trader=trader)
+        closed(clock, "BTCUSDT", run=False)
+        [run] = all_executions()
+        command = [sys.executable, "-m", "tests.support.dying_run", connection.settings_dict["NAME"], str(run.id), "high"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+            assert worker.stdout
+            assert worker.stdout.readline() == "reached\n"
+            worker.kill()
+        assert execute.sweep(clock.now) == 0, "its lease has not run out yet"
+        assert all_executions()[0].status == "running"
+        wait_until(lambda: _lease_is_over(run.id), seconds=10, what="the lease to run out")
+        queue.run_all()
+        execute.sweep(clock.now)
+        [run] = all_executions()
+        assert (run.status, list(run.outputs), run.nodes_executed) == ("failed", ["close"], 1)
+        assert run.outputs["close"]["rows"]["items"][0]["values"]["close"] == 100
+        assert Signal.objects.count() == 0
+
     def test_a_run_whose_job_is_gone_is_enqueued_again(self, ann: User, clock: SteppingClock) -> None:
         activate(ann, clock)
         closed(clock, "BTCUSDT", run=False)
@@ -280,3 +306,8 @@ class TestByHand:
         kept = execute.cut({"rows": [Row("m", f"S{number}", texts={"t": "x" * 5000}) for number in range(100)]})
         assert kept["rows"]["count"] == 100
         assert 10 < len(kept["rows"]["items"]) < 13
+
+
+def _lease_is_over(execution_id: UUID) -> bool:
+    with rows.system():
+        return WorkflowExecution.objects.filter(id=execution_id, lease_until__lt=Now()).exists()

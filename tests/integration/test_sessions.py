@@ -238,12 +238,10 @@ class TestTemplates:
 
 
 INSERT_SESSION = """
-INSERT INTO workflow_sessions (id, root_id, user_id, name, nodes, edges, trigger_symbols, tags, description, created_at)
-VALUES (%(new)s, %(root)s, %(user)s, 'x', '[]', '[]', '{}', '{}', '', now())
+INSERT INTO workflow_sessions (id, root_id, user_id, name) VALUES (%(new)s, %(root)s, %(user)s, 'x')
 """
 INSERT_EXECUTION = """
-INSERT INTO workflow_executions (id, session_id, root_id, user_id, version, missing, started_at)
-VALUES (%(new)s, %(session)s, %(session)s, %(user)s, 1, '{}', now())
+INSERT INTO workflow_executions (id, session_id, root_id, user_id, version) VALUES (%(new)s, %(session)s, %(session)s, %(user)s, 1)
 """
 
 

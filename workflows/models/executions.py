@@ -10,7 +10,7 @@ from django.db.models import F, Q
 
 from monitoring import fields
 
-from .sessions import WorkflowSession
+from .sessions import NONE, WorkflowSession
 
 
 class WorkflowExecution(models.Model):
@@ -41,7 +41,7 @@ class WorkflowExecution(models.Model):
     is_trial = models.BooleanField(default=False, db_default=False)  # raises no signal and tells nobody
     interval = models.CharField(max_length=8, blank=True, default="", db_default="")
     candle_time = models.BigIntegerField(null=True, blank=True)
-    missing = ArrayField(models.CharField(max_length=128), default=list, blank=True)
+    missing = ArrayField(models.CharField(max_length=128), default=list, db_default=NONE, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.RUNNING, db_default=Status.RUNNING)
     nodes_executed = models.PositiveIntegerField(default=0, db_default=0)
     outputs = fields.json_object()

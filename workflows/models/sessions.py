@@ -9,9 +9,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Func, Q, Value
 
 from monitoring import fields, intervals
+
+NONE = Value([], ArrayField(models.TextField()))  # an empty array
 
 
 class SearchText(Func):
@@ -46,8 +48,10 @@ class WorkflowSession(models.Model):
     trigger_settings = fields.json_object(help_text='{"grace_s": 10}: how long a close waits for the symbols that are missing.')
     trigger_market = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     trigger_interval = models.CharField(max_length=8, choices=intervals.CHOICES, blank=True, default="", db_default="", editable=False)
-    trigger_symbols = ArrayField(models.CharField(max_length=128), default=list, blank=True, editable=False)
-    watched_tokens = ArrayField(models.CharField(max_length=128), default=list, blank=True, editable=False)  # of Polymarket, seen last
+    trigger_symbols = ArrayField(models.CharField(max_length=128), default=list, db_default=NONE, blank=True, editable=False)
+    watched_tokens = ArrayField(
+        models.CharField(max_length=128), default=list, db_default=NONE, blank=True, editable=False
+    )  # of Polymarket, seen last
     version = models.PositiveIntegerField(default=1, db_default=1)
     revision = models.PositiveIntegerField(default=1, db_default=1)  # of this version, counted up by every change in place
     root = models.ForeignKey("self", on_delete=models.DO_NOTHING, related_name="versions", db_constraint=False)
@@ -57,7 +61,7 @@ class WorkflowSession(models.Model):
     status_reason = fields.text()
     active_since = models.DateTimeField(null=True, blank=True, editable=False)
     consecutive_errors = models.PositiveIntegerField(default=0, db_default=0)
-    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    tags = ArrayField(models.CharField(max_length=40), default=list, db_default=NONE, blank=True)
     folder = models.CharField(max_length=120, blank=True, default="", db_default="")
     is_favorite = models.BooleanField(default=False, db_default=False)
     is_template = models.BooleanField(default=False, db_default=False)

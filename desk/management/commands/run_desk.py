@@ -38,6 +38,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._check_ports([settings.WEB_PORT, *([options["exchange_port"]] if options["demo"] else [])])
         started_here = self._database_was_down()
+        if not settings.DATABASE_URL:
+            connections["default"].ensure_connection()  # starts the server
+            embedded_postgres.make_roles_and_database(settings.EMBEDDED_DATA_DIR)
         call_command("migrate", verbosity=0)
         environment = self._environment(options)
         self._manage(environment, "seed_demo", *([] if options["demo"] else ["--without-market"]))
