@@ -15,6 +15,7 @@ DOCS = ROOT / "docs"
 SIZE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 CLOSED = "SELECT count(*) FROM positions WHERE status = 'closed'"
+HELD_BY = "SELECT account_id FROM positions WHERE status = 'open' LIMIT 1"
 JUDGED = """
     SELECT s.id, s.entity_id, s.trader_id FROM workflow_schedules s
       JOIN position_management_decisions d ON d.position_id = s.entity_id
@@ -44,10 +45,13 @@ def _all(desk: RunningDesk, browser: Browser, theme: str) -> None:
         "trader": f"traders/{trader}/",
         "stats": "stats/?period=24h",
         "admin": "admin/monitoring/workflowschedule/",
+        "account": f"accounts/{desk.one(HELD_BY)}/",
     }
     for name, path in pages.items():
         _show(page, desk.url + path)
         page.screenshot(path=DOCS / f"{name}-{theme}.png")
+    _sessions(desk, page, theme)
+    _show(page, desk.url)
     page.keyboard.press("!")
     wait_for(page, "() => document.querySelectorAll('#switch-facts li').length >= 3")
     page.screenshot(path=DOCS / f"switch-{theme}.png")
@@ -56,7 +60,28 @@ def _all(desk: RunningDesk, browser: Browser, theme: str) -> None:
         page.set_viewport_size(PHONE)  # type: ignore[arg-type]
         _show(page, desk.url)
         page.screenshot(path=DOCS / "desk-phone.png")
+        _show(page, desk.url + "sessions/")
+        page.screenshot(path=DOCS / "sessions-phone.png")
     context.close()
+
+
+def _sessions(desk: RunningDesk, page: Page, theme: str) -> None:
+    """Three templates in use, one of them active and open in the editor after a run."""
+    for place in (1, 4, 2):
+        _show(page, desk.url + "sessions/")
+        page.locator(".templates form").nth(place).locator("select").select_option(label="Oversold bounce")
+        page.locator(".templates form").nth(place).locator("button").click()
+        wait_for(page, "() => document.querySelectorAll('.palette button').length >= 10")
+        page.get_by_role("button", name="Activate").click()
+        wait_for(page, "() => document.getElementById('status').textContent === 'active'")
+    page.get_by_role("button", name="Run once", exact=True).click()
+    wait_for(page, "() => document.querySelectorAll('.node footer.did-done').length === 4", seconds=60)
+    page.locator('.react-flow__node[data-id="ind"]').click()
+    page.get_by_role("tab", name="output").click()
+    page.wait_for_timeout(4000)  # a few closes
+    page.screenshot(path=DOCS / f"editor-{theme}.png")
+    _show(page, desk.url + "sessions/")
+    page.screenshot(path=DOCS / f"sessions-{theme}.png")
 
 
 def _show(page: Page, url: str) -> None:

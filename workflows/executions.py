@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
@@ -21,8 +22,8 @@ LOOKED_AT = 1000  # the newest executions that statistics are made of
 
 TOTALS = """
 SELECT count(*), count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE status = 'failed'),
-       (avg(extract(epoch FROM duration)) * 1000)::float8,
-       (percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM duration)) * 1000)::float8
+       (avg(extract(epoch FROM duration)) * %(real_ms)s)::float8,
+       (percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM duration)) * %(real_ms)s)::float8
   FROM (SELECT status, duration FROM workflow_executions WHERE user_id = %(user)s AND root_id = %(root)s
          ORDER BY started_at DESC LIMIT %(limit)s) e
 """
@@ -37,7 +38,7 @@ OF_MANY = """
 SELECT r.root, e.runs, e.failed, e.ms
   FROM unnest(%(roots)s::uuid[]) AS r(root)
  CROSS JOIN LATERAL (
-    SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'failed') AS failed, (avg(extract(epoch FROM duration)) * 1000)::float8 AS ms
+    SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'failed') AS failed, (avg(extract(epoch FROM duration)) * %(real_ms)s)::float8 AS ms
       FROM (SELECT status, duration FROM workflow_executions WHERE user_id = %(user)s AND root_id = r.root
              ORDER BY started_at DESC LIMIT 100) newest) e
 """
@@ -127,14 +128,14 @@ def find(*, user: User, root: UUID | None = None, status: str | None = None, lim
 
 
 def slow(*, user: User, over: timedelta, limit: int = 50) -> list[WorkflowExecution]:
-    """Those that took longer than `over`, the slowest first."""
+    """Those that took longer than `over` (real time), the slowest first."""
     with rows.of(user.id):
-        return list(_own(user).filter(duration__gt=over).order_by("-duration")[:limit])
+        return list(_own(user).filter(duration__gt=over * float(settings.CLOCK_SPEED)).order_by("-duration")[:limit])
 
 
 def statistics(*, user: User, root: UUID) -> Statistics:
     """Of the newest thousand executions of a session."""
-    values = {"user": user.id, "root": root, "limit": LOOKED_AT}
+    values = {"user": user.id, "root": root, "limit": LOOKED_AT, "real_ms": _real_ms()}
     with rows.of(user.id), connection.cursor() as cursor:
         cursor.execute(TOTALS, values)
         runs, completed, failed, mean_ms, p95_ms = cursor.fetchone()
@@ -146,7 +147,7 @@ def statistics(*, user: User, root: UUID) -> Statistics:
 def of_many(*, user: User, roots: Iterable[UUID]) -> dict[UUID, Short]:
     """A line of figures for each session of a page, in one query."""
     with rows.of(user.id), connection.cursor() as cursor:
-        cursor.execute(OF_MANY, {"user": user.id, "roots": list(roots)})
+        cursor.execute(OF_MANY, {"user": user.id, "roots": list(roots), "real_ms": _real_ms()})
         return {root: Short(*rest) for root, *rest in cursor.fetchall()}
 
 
@@ -162,6 +163,16 @@ def clear_all(*, before: datetime) -> int:
     with rows.system():
         old = WorkflowExecution.objects.filter(finished_at__lt=before)
         return old._raw_delete(old.db)
+
+
+def duration_ms(execution: WorkflowExecution) -> float | None:
+    """How long it took in ms of real time; None while it runs."""
+    return None if execution.duration is None else execution.duration.total_seconds() * _real_ms()
+
+
+def _real_ms() -> float:
+    """Milliseconds of real time in a second of app time: both ends of a run are app time, work is real."""
+    return 1000 / float(settings.CLOCK_SPEED)
 
 
 def _own(user: User, *, root: UUID | None = None, status: str | None = None) -> QuerySet[WorkflowExecution]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from ninja import Field, Schema
 
+from workflows import executions
 from workflows.executions import Short
 from workflows.models import WorkflowExecution, WorkflowSession
 from workflows.versions import Change
@@ -242,5 +243,8 @@ def line(session: WorkflowSession, *, user_id: UUID, figures: Short | None = Non
 def run_line(execution: WorkflowExecution) -> Json:
     """An execution for a list."""
     names = [name for name in ExecutionLine.model_fields if name not in ("session", "duration_ms")]
-    ms = None if execution.duration is None else execution.duration.total_seconds() * 1000
-    return {"session": execution.root_id, "duration_ms": ms, **{name: getattr(execution, name) for name in names}}
+    return {
+        "session": execution.root_id,
+        "duration_ms": executions.duration_ms(execution),
+        **{name: getattr(execution, name) for name in names},
+    }

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 
 const { useState, useEffect } = React;
 const html = htm.bind(React.createElement);
+const LAST = ["close", "open", "high", "low", "volume", "price", "analysis"];
 const when = (text) => `${text.slice(5, 10)} ${text.slice(11, 19)}`;
 
 export function Runs({ runs, chosen, onChoose, onCancel }) {
@@ -30,7 +31,8 @@ export function Output({ run, node }) {
 function Table({ items }) {
   if (!items.length) return html`<p class="empty">Nothing.</p>`;
   const rows = items.map((item) => ("values" in item ? { symbol: item.symbol, ...item.values, ...item.texts } : item));
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const found = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const columns = [...found.filter((name) => !LAST.includes(name)), ...LAST.filter((name) => found.includes(name))]; // what was computed is what one looks for
   return html`<div class="table-scroll"><table><thead><tr>${columns.map((name) => html`<th key=${name}>${name}</th>`)}</tr></thead>
     <tbody>${rows.map((row, place) => html`<tr key=${place}>${columns.map((name) => html`<td key=${name} class=${typeof row[name] === "number" ? "num" : ""}>${cell(row[name])}</td>`)}</tr>`)}</tbody></table></div>`;
 }

@@ -48,7 +48,7 @@ function line(session) {
   label.textContent = session.status;
   label.title = session.status_reason;
   cell(row, "").append(label);
-  cell(row, session.trigger_interval && session.status === "active" ? `${session.trigger_interval} ${session.trigger_symbols.slice(0, 3).join(", ")}${session.trigger_symbols.length > 3 ? "…" : ""}` : "–");
+  cell(row, session.trigger_interval && session.status === "active" ? `${session.trigger_interval} ${session.trigger_symbols.slice(0, 2).join(", ")}${session.trigger_symbols.length > 2 ? "…" : ""}` : "–");
   cell(row, String(session.runs), "num");
   cell(row, String(session.failed), session.failed ? "num bad" : "num");
   cell(row, session.mean_ms === null ? "–" : `${Math.round(session.mean_ms)} ms`, "num");
