@@ -7,8 +7,8 @@ What the listener has to watch for them is named here as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection, transaction
 
@@ -25,9 +25,9 @@ CLOSED = "SELECT symbol FROM candles WHERE market = %s AND interval = %s AND ope
 
 def on_close(close: Close, now: datetime) -> None:
     """Start what has all its candles of this close; the others wait for theirs, or for their grace."""
-    for session in _active(close.market, close.interval, close.open_time):
-        if set(session.trigger_symbols) & set(close.symbols) and not (missing := _missing(session, close.open_time)):
-            _start(session, close.open_time, missing, now=now)
+    due = _due(close.market, close.interval, close.open_time)
+    touched = [found for found in due if set(found.session.trigger_symbols) & set(close.symbols)]
+    _start([found for found in touched if not found.missing], close.open_time, now=now)
 
 
 def sweep(_before: datetime) -> int:
@@ -38,10 +38,8 @@ def sweep(_before: datetime) -> int:
     for market, interval in pairs:
         newest = intervals.newest_closed(at_ms=clock.to_ms(now), interval=interval)
         late_s = (clock.to_ms(now) - intervals.close_time(open_time=newest, interval=interval)) / 1000
-        for session in _active(market, interval, newest):
-            missing = _missing(session, newest)
-            if len(missing) < len(session.trigger_symbols) and late_s >= float(session.trigger_settings.get("grace_s", GRACE_S)):
-                count += _start(session, newest, missing, now=now)
+        waited = [found for found in _due(market, interval, newest) if late_s >= found.grace_s]
+        count += _start([found for found in waited if len(found.missing) < len(found.session.trigger_symbols)], newest, now=now)
     return count
 
 
@@ -66,44 +64,62 @@ def _other_intervals(session: WorkflowSession) -> set[str]:
     return {interval for node in nodes if node.type.trigger_of is None and (interval := getattr(node.settings, "interval", None))}
 
 
-def _active(market: str, interval: str, open_time: int) -> list[WorkflowSession]:
-    """Those that are owed this close and have not run on it."""
+@dataclass(frozen=True)
+class _Due:
+    """A session that is owed a close, and the symbols that have not closed yet."""
+
+    session: WorkflowSession
+    missing: tuple[str, ...]
+
+    @property
+    def grace_s(self) -> float:
+        return float(self.session.trigger_settings.get("grace_s", GRACE_S))
+
+
+def _due(market: str, interval: str, open_time: int) -> list[_Due]:
+    """Those that are owed this close and have not run on it; two queries, whatever their number."""
     closed_at = clock.at(intervals.close_time(open_time=open_time, interval=interval))
     with rows.system():
-        due = WorkflowSession.objects.filter(
+        owed = WorkflowSession.objects.filter(
             status=Status.ACTIVE, trigger_market=market, trigger_interval=interval, active_since__lt=closed_at
         ).exclude(executions__candle_time=open_time, executions__interval=interval)
-        return list(due.defer("search"))
-
-
-def _missing(session: WorkflowSession, open_time: int) -> list[str]:
+        sessions = list(owed.defer("search"))
+    if not sessions:
+        return []
+    wanted = sorted({symbol for session in sessions for symbol in session.trigger_symbols})
     with connection.cursor() as cursor:
-        cursor.execute(CLOSED, [session.trigger_market, session.trigger_interval, open_time, session.trigger_symbols])
+        cursor.execute(CLOSED, [market, interval, open_time, wanted])
         there = {row[0] for row in cursor.fetchall()}
-    return [symbol for symbol in session.trigger_symbols if symbol not in there]
+    return [_Due(session, tuple(symbol for symbol in session.trigger_symbols if symbol not in there)) for session in sessions]
 
 
-def _start(session: WorkflowSession, open_time: int, missing: Sequence[str], *, now: datetime) -> bool:
-    """Whether this was the first to start it for this close."""
-    values: dict[str, Any] = {
-        "session_id": session.id,
-        "root_id": session.root_id,
-        "user_id": session.user_id,
-        "version": session.version,
-        "graph": {"nodes": session.nodes, "edges": session.edges},
-        "trigger": WorkflowExecution.Trigger.CLOSE,
-        "interval": session.trigger_interval,
-        "candle_time": open_time,
-        "missing": list(missing),
-        "started_at": now,
-    }
+def _start(due: Sequence[_Due], open_time: int, *, now: datetime) -> int:
+    """How many of them nobody had started for this close; one transaction for all."""
+    if not due:
+        return 0
     with transaction.atomic():
         with rows.system():
-            # PostgreSQL tells nobody of a row that was there; looking for ours by its key does.
-            [made] = WorkflowExecution.objects.bulk_create([WorkflowExecution(**values)], ignore_conflicts=True)
-            is_new = WorkflowExecution.objects.filter(id=made.id).exists()
-            if is_new:
-                WorkflowSession.objects.filter(id=session.id).update(last_executed_at=now)
-        if is_new:
-            jobs.enqueue(jobs.Job.RUN_SESSION, execution_id=str(made.id))
-    return is_new
+            # PostgreSQL tells nobody of rows that were there; looking for ours by their keys does.
+            made = WorkflowExecution.objects.bulk_create((_execution(found, open_time, now) for found in due), ignore_conflicts=True)
+            new = WorkflowExecution.objects.filter(id__in=[one.id for one in made])
+            started = list(new.values_list("id", "session_id"))
+            WorkflowSession.objects.filter(id__in=[session for _, session in started]).update(last_executed_at=now)
+        for execution_id, _ in started:
+            jobs.enqueue(jobs.Job.RUN_SESSION, execution_id=str(execution_id))
+    return len(started)
+
+
+def _execution(due: _Due, open_time: int, now: datetime) -> WorkflowExecution:
+    session = due.session
+    return WorkflowExecution(
+        session_id=session.id,
+        root_id=session.root_id,
+        user_id=session.user_id,
+        version=session.version,
+        graph={"nodes": session.nodes, "edges": session.edges},
+        trigger=WorkflowExecution.Trigger.CLOSE,
+        interval=session.trigger_interval,
+        candle_time=open_time,
+        missing=list(due.missing),
+        started_at=now,
+    )

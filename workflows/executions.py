@@ -38,7 +38,8 @@ OF_MANY = """
 SELECT r.root, e.runs, e.failed, e.ms
   FROM unnest(%(roots)s::uuid[]) AS r(root)
  CROSS JOIN LATERAL (
-    SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'failed') AS failed, (avg(extract(epoch FROM duration)) * %(real_ms)s)::float8 AS ms
+    SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'failed') AS failed,
+           (avg(extract(epoch FROM duration)) * %(real_ms)s)::float8 AS ms
       FROM (SELECT status, duration FROM workflow_executions WHERE user_id = %(user)s AND root_id = r.root
              ORDER BY started_at DESC LIMIT 100) newest) e
 """
