@@ -6,6 +6,7 @@ What the listener has to watch for them is named here as well.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,10 @@ from django.db import connection, transaction
 from monitoring import clock, intervals, jobs
 from monitoring.handlers import Close
 from workflows import graph, polymarket, rows
+from workflows.graph import BadGraph
 from workflows.models import WorkflowExecution, WorkflowSession
 
+logger = logging.getLogger(__name__)
 GRACE_S = 10.0  # app time, unless the session says otherwise
 Status = WorkflowSession.Status
 
@@ -60,7 +63,11 @@ def watched() -> dict[tuple[str, str, str], int]:
 
 
 def _other_intervals(session: WorkflowSession) -> set[str]:
-    nodes = graph.parse(session.nodes, session.edges).nodes
+    try:
+        nodes = graph.parse(session.nodes, session.edges).nodes
+    except BadGraph as error:  # saved by a desk that knew other nodes; its runs say so as well
+        logger.warning("session %s can't run any more: %s", session, error)
+        return set()
     return {interval for node in nodes if node.type.trigger_of is None and (interval := getattr(node.settings, "interval", None))}
 
 

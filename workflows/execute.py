@@ -22,7 +22,7 @@ from monitoring import clock, events, jobs
 from monitoring.events import NewEvent
 from monitoring.notifications import notify
 from workflows import graph, live, rows, running
-from workflows.graph import BadGraph
+from workflows.graph import BadGraph, Graph
 from workflows.live import Live, Owner
 from workflows.models import WorkflowExecution, WorkflowSession
 from workflows.nodes.contract import NodeFailed
@@ -52,9 +52,9 @@ def execute(execution_id: UUID) -> None:
         return
     execution, name = found
     owner = Owner(execution.user_id, execution.root_id, name, execution.id)
-    start = live.start_of(at_ms=clock.now_ms(), **_close_of(execution))
     try:
         parsed = graph.parse(execution.graph["nodes"], execution.graph["edges"])
+        start = live.start_of(at_ms=clock.now_ms(), **_close_of(execution, parsed))
     except BadGraph as error:
         _finish(execution, {}, error=str(error))
         return
@@ -92,12 +92,12 @@ def _claim(execution_id: UUID) -> tuple[WorkflowExecution, str] | None:
     return execution, name
 
 
-def _close_of(execution: WorkflowExecution) -> dict[str, Any]:
+def _close_of(execution: WorkflowExecution, parsed: Graph) -> dict[str, Any]:
     if execution.candle_time is None:
         return {}
-    triggers = graph.parse(execution.graph["nodes"], execution.graph["edges"]).triggers()
-    assert triggers[0].type.trigger_of is not None
-    market, interval, _ = triggers[0].type.trigger_of(triggers[0].settings)
+    [trigger] = parsed.triggers()
+    assert trigger.type.trigger_of is not None
+    market, interval, _ = trigger.type.trigger_of(trigger.settings)
     return {"market": market, "interval": interval, "open_time": execution.candle_time, "missing": execution.missing}
 
 

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,8 +71,8 @@ def ask(pool: urllib3.HTTPConnectionPool, path: str, *, host: str) -> Any:
     """:raises NodeFailed: if it does not answer, not with 200, too much, or no JSON"""
     try:
         answer = pool.request("GET", path, headers={"Host": host, "Accept": "application/json"}, redirect=False, preload_content=False)
-        body = answer.read(LARGEST + 1)
-        answer.release_conn()
+        with closing(answer):  # an answer that is too long is not read to its end
+            body = answer.read(LARGEST + 1)
     except urllib3.exceptions.HTTPError as error:
         raise NodeFailed(f"{host} does not answer: {error}"[:300], is_shared=True) from error
     if answer.status != 200:

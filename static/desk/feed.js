@@ -38,6 +38,11 @@ const KINDS = {
   workflow_disabled: ["error", "disabled", "bad"],
   workflow_enabled: ["action", "enabled", "good"],
   switch_changed: ["action", "switch", "warn"],
+  analyst_down: ["error", "analyst down", "bad"],
+  analyst_up: ["action", "analyst up", "good"],
+  budget_used_up: ["error", "budget", "bad"],
+  session_note: ["signal", "session", "info"],
+  session_paused: ["error", "session paused", "bad"],
   notification_test: ["other", "test", "quiet"],
   flatten_progress: ["action", "flatten", "warn"],
 };
@@ -74,10 +79,12 @@ function describe(event) {
     schedule: event.schedule,
     signal: event.signal,
     position: event.position,
+    session: data.session,
   };
 }
 
 function link(row) {
+  if (row.session) return `/sessions/${row.session}/edit/`;
   if (row.schedule) return `/workflows/${row.schedule}/`;
   if (row.position) return `/positions/${row.position}/`;
   if (row.signal) return `/admin/monitoring/signal/${row.signal}/change/`;

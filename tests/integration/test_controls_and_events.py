@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
@@ -143,6 +144,10 @@ class TestKinds:
             NewEvent("nonsense", "", {})
         with pytest.raises(events.UnknownEvent, match="switch_changed"):
             NewEvent("switch_changed", "", {"scope": "all"})
+
+    def test_the_feed_has_a_word_for_every_kind(self) -> None:
+        shown = (settings.BASE_DIR / "static" / "desk" / "feed.js").read_text()
+        assert [kind for kind in KINDS if f"  {kind}: [" not in shown] == []
 
     def test_the_kinds_that_others_rely_on_are_declared_with_their_keys(self) -> None:
         assert KINDS["monitoring_started"] >= {"monitoring_interval", "max_monitoring_duration"}
