@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from desk.api.auth import CHANGE, VIEW, caller
 from monitoring.models import Trader
-from workflows import sessions, templates
+from workflows import library, sessions, templates
 from workflows.sessions import NotFound
 
 
@@ -22,12 +22,12 @@ from workflows.sessions import NotFound
 @staff_member_required
 @permission_required(VIEW, raise_exception=True)
 @ensure_csrf_cookie
-def library(request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest) -> HttpResponse:
     """Folders, tags and templates; the list itself is fetched as somebody types."""
     user = caller(request, VIEW)
     context = {
-        "folders": sessions.folders(user=user),
-        "tags": sessions.tags(user=user),
+        "folders": library.folders(user=user),
+        "tags": library.tags(user=user),
         "shipped": templates.shipped(),
         "shared": templates.shared(user=user),
         "traders": Trader.objects.filter(user=user).exclude(state=Trader.State.ARCHIVED).order_by("name"),

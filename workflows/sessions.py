@@ -1,5 +1,5 @@
 """
-The library: finding, making, changing and removing sessions, as the user they belong to.
+Sessions made, changed and removed, as the user they belong to.
 
 A session is named by its root, whatever its version. Everything here runs under the web role: another's rows do not exist.
 
@@ -11,16 +11,14 @@ SessionError
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.contrib.postgres.search import SearchQuery, SearchRank
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q
 
 from monitoring import audit
 from monitoring.audit import Actor
@@ -30,14 +28,7 @@ from workflows.graph import BadGraph
 from workflows.models import WorkflowSession
 
 Status = WorkflowSession.Status
-ORDERS: dict[str, tuple[Any, ...]] = {
-    "updated": ("-updated_at", "id"),
-    "name": ("name", "id"),
-    "created": ("-created_at", "id"),
-    "executed": (F("last_executed_at").desc(nulls_last=True), "id"),
-}
 DETAILS = ("name", "description", "tags", "folder", "is_favorite", "is_template", "trigger_settings")
-MOST_PER_PAGE = 100
 GRACE_S = (0, 300)
 
 
@@ -58,64 +49,11 @@ class Refused(SessionError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Filters of a list; None means whatever. Archived ones show only when asked for."""
-
-    status: str | None = None
-    tags: Sequence[str] = ()
-    folder: str | None = None
-    favorite: bool | None = None
-    template: bool | None = None
-    text: str = ""
-    order: str = "updated"
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a list, and how many there are in all."""
-
-    sessions: tuple[WorkflowSession, ...]
-    total: int
-
-
-@dataclass(frozen=True)
 class Base:
     """The version, and the revision of it, that somebody's changes were made on; no revision means whatever it is."""
 
     version: int
     revision: int | None = None
-
-
-def find(*, user: User, wanted: Wanted | None = None, limit: int = 50, offset: int = 0) -> Page:
-    """
-    Current versions of this user's sessions, without their graphs.
-
-    :raises Refused: for an order that does not exist
-    """
-    wanted = wanted or Wanted()
-    if wanted.order not in ORDERS:
-        raise Refused(f"order: was {wanted.order!r}, allowed are {', '.join(ORDERS)}")
-    with rows.of(user.id):
-        found = _filtered(WorkflowSession.objects.filter(user_id=user.id, is_current_version=True), wanted)
-        total = found.count()
-        order = ORDERS[wanted.order]
-        if words := query(wanted.text):
-            found = found.annotate(rank=SearchRank(F("search"), words))
-            order = ("-rank", *order)
-        page = found.order_by(*order).defer("nodes", "edges", "viewport", "search")
-        return Page(tuple(page[offset : offset + min(limit, MOST_PER_PAGE)]), total)
-
-
-def folders(*, user: User) -> list[str]:
-    """Names of the folders that this user's sessions are in."""
-    return _distinct(user, "folder")
-
-
-def tags(*, user: User) -> list[str]:
-    """Tags of this user's sessions."""
-    with rows.of(user.id):
-        used = WorkflowSession.objects.filter(user_id=user.id, is_current_version=True).values_list("tags", flat=True)
-        return sorted({tag for of_one in used for tag in of_one})
 
 
 def get(*, user: User, root: UUID, version: int | None = None) -> WorkflowSession:
@@ -292,12 +230,6 @@ def set_trigger(session: WorkflowSession) -> None:
     session.trigger_symbols = list(dict.fromkeys(symbols))
 
 
-def query(text: str) -> SearchQuery | None:
-    """Words, or beginnings of them, that all have to occur. No word is too common: people search while they type."""
-    words = re.findall(r"\w+", text.lower())[:10]
-    return SearchQuery(" & ".join(f"'{word}':*" for word in words), search_type="raw", config="simple") if words else None
-
-
 def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     Details as they are kept.
@@ -323,26 +255,6 @@ def cleaned(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(grace, bool) or not isinstance(grace, int | float) or not GRACE_S[0] <= grace <= GRACE_S[1]:
         raise Refused(f"trigger_settings.grace_s: {GRACE_S[0]} to {GRACE_S[1]} seconds")
     return found
-
-
-def _filtered(found: QuerySet[WorkflowSession], wanted: Wanted) -> QuerySet[WorkflowSession]:
-    found = found.filter(status=wanted.status) if wanted.status else found.exclude(status=Status.ARCHIVED)
-    if wanted.tags:
-        found = found.filter(tags__contains=list(wanted.tags))
-    if wanted.folder is not None:
-        found = found.filter(folder=wanted.folder)
-    if wanted.favorite is not None:
-        found = found.filter(is_favorite=wanted.favorite)
-    if wanted.template is not None:
-        found = found.filter(is_template=wanted.template)
-    words = query(wanted.text)
-    return found.filter(search=words) if words else found
-
-
-def _distinct(user: User, column: str) -> list[str]:
-    with rows.of(user.id):
-        own = WorkflowSession.objects.filter(user_id=user.id, is_current_version=True).exclude(**{column: ""})
-        return list(own.values_list(column, flat=True).distinct().order_by(column))
 
 
 def _check_form(nodes: Any, edges: Any) -> None:

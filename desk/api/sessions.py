@@ -13,10 +13,11 @@ from desk.api.auth import CHANGE, VIEW, actor, caller
 from desk.api.schemas import Json
 from monitoring import clock
 from monitoring.models import User
-from workflows import executions, graph, sessions, templates, versions
+from workflows import executions, graph, library, sessions, templates, versions
+from workflows.library import Wanted
 from workflows.models import WorkflowSession
 from workflows.nodes import NODE_TYPES
-from workflows.sessions import Base, Wanted
+from workflows.sessions import Base
 
 router = Router()
 Limit, Offset = Query(50, ge=1, le=100), Query(0, ge=0)
@@ -38,7 +39,7 @@ def list_sessions(request: HttpRequest, asked: Query[schemas.ListOf]) -> Json:
     """One's own sessions, filtered and in order."""
     user = caller(request, VIEW)
     wanted = Wanted(asked.status, asked.tag, asked.folder, asked.favorite, asked.template, asked.text, asked.order)
-    page = sessions.find(user=user, wanted=wanted, limit=asked.limit, offset=asked.offset)
+    page = library.find(user=user, wanted=wanted, limit=asked.limit, offset=asked.offset)
     figures = executions.of_many(user=user, roots=[session.root_id for session in page.sessions])
     items = [schemas.line(found, user_id=user.id, figures=figures.get(found.root_id)) for found in page.sessions]
     return {"items": items, "total": page.total}

@@ -18,9 +18,10 @@ from typing import Any
 from django.db import connection
 
 from monitoring.models import User
-from workflows import executions, rows, sessions, templates, versions
+from workflows import executions, library, rows, sessions, templates, versions
+from workflows.library import Wanted
 from workflows.models import WorkflowSession
-from workflows.sessions import Base, Wanted
+from workflows.sessions import Base
 
 CALLS = 300
 WORDS = ("bounce", "breakout", "squeeze", "trend", "momentum", "reversal", "scalp", "drift", "range", "news")
@@ -107,10 +108,10 @@ def measure(*, seed: int = 7) -> Iterator[Timing]:
 
     saved: list[float] = []
     calls: dict[str, Callable[[User], Any]] = {
-        "list a page of 50": lambda user: sessions.find(user=user),
-        "list by folder and tag": lambda user: sessions.find(user=user, wanted=Wanted(folder="folder 3", tags=["trend"])),
+        "list a page of 50": lambda user: library.find(user=user),
+        "list by folder and tag": lambda user: library.find(user=user, wanted=Wanted(folder="folder 3", tags=["trend"])),
         "load one with its graph": lambda user: sessions.get(user=user, root=chance.choice(own[user.id])),
-        "search as you type": lambda user: sessions.find(user=user, wanted=Wanted(text=chance.choice(WORDS)[:4])),
+        "search as you type": lambda user: library.find(user=user, wanted=Wanted(text=chance.choice(WORDS)[:4])),
         "history of versions": lambda user: versions.history(user=user, root=chance.choice(own[user.id])),
         "history of executions": lambda user: executions.find(user=user, root=chance.choice(own[user.id])),
         "newest executions of all": lambda user: executions.find(user=user),

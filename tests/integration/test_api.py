@@ -16,7 +16,7 @@ from monitoring.models import AuditLog, Halt, Signal, User
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_schedule, make_trader, make_user
 from tests.support.sessions import graph_of, make_session
-from workflows import executions, rows, sessions
+from workflows import executions, library, rows
 from workflows.models import WorkflowExecution, WorkflowSession
 
 pytestmark = pytest.mark.django_db
@@ -242,7 +242,7 @@ class TestTokensInTheAdmin:
 
     def test_sessions_in_the_admin_are_ones_own(self, client: Client, ann: Program) -> None:
         made = make_session(ann.user, name="Hers alone")
-        sessions.find(user=ann.user)
+        library.find(user=ann.user)
         own = make_user()
         client.force_login(own)
         assert client.get("/admin/workflows/workflowsession/").status_code == 403

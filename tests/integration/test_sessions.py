@@ -16,10 +16,11 @@ from monitoring.models import AuditLog, User
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_trader, make_user
 from tests.support.sessions import edge, graph_of, make_session, node
-from workflows import executions, rows, sessions, templates, versions
+from workflows import executions, library, rows, sessions, templates, versions
 from workflows.graph import BadGraph
+from workflows.library import Wanted
 from workflows.models import WorkflowExecution, WorkflowSession
-from workflows.sessions import Base, Conflict, NotFound, Refused, Wanted
+from workflows.sessions import Base, Conflict, NotFound, Refused
 
 pytestmark = pytest.mark.django_db
 OLGA = Actor("olga", "web")
@@ -54,7 +55,7 @@ class TestLibrary:
             make_session(ann, name=name, **details)
 
         def names(**wanted: Any) -> list[str]:
-            return [found.name for found in sessions.find(user=ann, wanted=Wanted(order="name", **wanted)).sessions]
+            return [found.name for found in library.find(user=ann, wanted=Wanted(order="name", **wanted)).sessions]
 
         assert names() == ["Breakout", "Oversold bounce", "Squeeze"]
         assert names(tags=["x"]) == ["Breakout", "Oversold bounce"]
@@ -67,19 +68,19 @@ class TestLibrary:
         assert names(text="weakness breakout") == []
         assert names(text="high") == ["Breakout", "Oversold bounce", "Squeeze"], "labels of nodes"
         assert names(text="'; DROP TABLE -- & | ! :*") == []
-        page = sessions.find(user=ann, wanted=Wanted(order="name"), limit=1, offset=1)
+        page = library.find(user=ann, wanted=Wanted(order="name"), limit=1, offset=1)
         assert ([found.name for found in page.sessions], page.total) == (["Oversold bounce"], 3)
-        assert sessions.folders(user=ann) == ["Ideas"]
-        assert sessions.tags(user=ann) == ["trend", "x"]
+        assert library.folders(user=ann) == ["Ideas"]
+        assert library.tags(user=ann) == ["trend", "x"]
         with pytest.raises(Refused, match="order"):
             names_by_size = Wanted(order="size")
-            sessions.find(user=ann, wanted=names_by_size)
+            library.find(user=ann, wanted=names_by_size)
 
     def test_archived_ones_show_only_when_asked_for(self, ann: User, clock: SteppingClock) -> None:
         made = make_session(ann)
         sessions.set_status(user=ann, root=made.root_id, status="archived", reason="done", now=clock.now, actor=OLGA)
-        assert sessions.find(user=ann).total == 0
-        assert sessions.find(user=ann, wanted=Wanted(status="archived")).total == 1
+        assert library.find(user=ann).total == 0
+        assert library.find(user=ann, wanted=Wanted(status="archived")).total == 1
 
     @pytest.mark.parametrize(
         ("changes", "wrong"),
