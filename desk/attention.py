@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.db import connection
 from django.urls import reverse
 
+from desk import switches
 from monitoring import clock, coverage, heartbeats
 from positions.models import ExchangeAccount
 
@@ -44,7 +45,15 @@ LATE_LATELY = timedelta(minutes=15)
 
 def read(*, speed: float) -> list[dict[str, Any]]:
     """The items as plain JSON values, the worst first: `title`, `url`, `text`, `tail`, and whether it is `off` for good."""
-    return [*_unprotected(), *_drifted(), *_endpoints(), *_budget(), *_markets(speed), *_workflows(), *_late()]
+    return [*_flattening(), *_unprotected(), *_drifted(), *_endpoints(), *_budget(), *_markets(speed), *_workflows(), *_late()]
+
+
+def _flattening() -> list[dict[str, Any]]:
+    found = []
+    for one in switches.flattening():
+        text = f"{len(one['left'])} refuse to close, and are tried again every second: {', '.join(one['left'][:5])}"
+        found.append(_item(f"Flatten {one['scope']}", text, view="desk:switches", tail="stuck", off=True))
+    return found
 
 
 def _unprotected() -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         ("Sessions", reverse("desk:sessions"), "graph"),
         ("Stats", reverse("desk:stats"), "bars"),
         ("Switches", reverse("desk:switches"), "stop"),
+        *([("Audit", reverse("desk:audit"), "scroll")] if request.user.has_perm("monitoring.view_auditlog") else []),
         ("Records", reverse("admin:index"), "table"),
     ]
     active = max((url for _, url, _ in items if path.startswith(url) and (url != "/" or path == "/")), key=len, default="")

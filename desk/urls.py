@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from desk import account_views, position_views, session_views, stats_views, switch_views, trader_views, views, workflow_views
+from desk import account_views, audit_views, position_views, session_views, stats_views, switch_views, trader_views, views, workflow_views
 
 app_name = "desk"
 urlpatterns = [
@@ -29,6 +29,7 @@ urlpatterns = [
     path("traders/<uuid:key>/", trader_views.trader, name="trader"),
     path("traders/<uuid:key>/curves/", trader_views.curves, name="trader_curves"),
     path("stats/", stats_views.page, name="stats"),
+    path("audit/", audit_views.page, name="audit"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("metrics", views.metrics, name="metrics"),

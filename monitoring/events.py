@@ -74,6 +74,8 @@ KINDS: dict[str, frozenset[str]] = {
     "workflow_disabled": frozenset({"symbol", "interval", "workflow_type", "reason", "errors", "last_error"}),
     "workflow_enabled": frozenset({"symbol", "interval", "workflow_type", "reason", "skipped_closes"}),
     "switch_changed": frozenset({"scope", "before", "after", "reason", "by", "source"}),
+    "queue_behind": frozenset({"jobs", "waited_s"}),
+    "queue_caught_up": frozenset({"jobs", "waited_s"}),
     "session_note": frozenset({"session", "name", "node", "execution"}),
     "session_paused": frozenset({"session", "name", "reason", "errors"}),
     "notification_test": frozenset({"by", "target"}),

@@ -7,13 +7,14 @@ import time
 from datetime import datetime
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from monitoring import controls, events
 from monitoring.audit import Actor
 from monitoring.controls import HALTED
 from monitoring.events import NewEvent
-from monitoring.models import WorkflowSchedule
+from monitoring.models import Event, WorkflowSchedule
 from positions import leases, orders, trading
 from positions.exchange.contract import ExchangeError
 from positions.models import Order, Position
@@ -47,6 +48,10 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
             trading.close(position, cause=cause, reason="flatten", now=now, patience_s=PATIENCE_S)
         except (leases.Busy, ExchangeError) as error:
             logger.info("flatten waits: %s", error)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: the whole job comes back
+        except Exception:  # what is wrong with one position must not keep the others from being closed
+            logger.exception("flatten of %s: it could not be closed; it is tried again", position)
         position.refresh_from_db()
         if position.status != Position.Status.CLOSED or _is_held(position):
             left.append(position)
@@ -84,7 +89,11 @@ def positions_of(scope: str) -> QuerySet[Position]:
 
 
 def _tell(scope: str, *, closed: int, left: list[Position], now: datetime) -> None:
-    symbols = [position.symbol for position in left]
+    """Progress is told when there is some; a flatten that is stuck is tried every second and must not fill the log."""
+    symbols = sorted(position.symbol for position in left)
+    last = Event.objects.filter(kind="flatten_progress", data__scope=scope).order_by("-id").first()
+    if last and left and not last.data["done"] and last.data["left"] == symbols:
+        return
     text = f"flatten {scope}: {closed} closed, {len(left)} left {' '.join(symbols)}".strip()
     data = {"scope": scope, "closed": closed, "left": symbols, "done": not left}
     events.record(NewEvent("flatten_progress", text, data, level=events.CRITICAL if left else events.WARNING), now=now)

@@ -42,7 +42,7 @@ def adjust_stop(position: Position, *, price: Decimal, cause: Cause, now: dateti
         placed = protection.set_stop(position, price=allowed, cause=cause, now=now)
         return APPLIED if placed else Denied("not_placed", f"no stop could be placed at {allowed}; the former one rests on")
 
-    return _act(position, "adjust_sl", act, now=now)
+    return _act(position, "adjust_sl", _at_price(position, act), now=now)
 
 
 def adjust_target(position: Position, *, price: Decimal, cause: Cause, now: datetime) -> str:
@@ -55,7 +55,7 @@ def adjust_target(position: Position, *, price: Decimal, cause: Cause, now: date
         placed = protection.set_target(position, price=allowed, cause=cause)
         return APPLIED if placed else Denied("not_placed", f"no target could be placed at {allowed}")
 
-    return _act(position, "adjust_tp", act, now=now)
+    return _act(position, "adjust_tp", _at_price(position, act), now=now)
 
 
 def reduce(position: Position, *, fraction: Decimal, cause: Cause, now: datetime) -> str:
@@ -71,7 +71,7 @@ def reduce(position: Position, *, fraction: Decimal, cause: Cause, now: datetime
         intent = Intent(position, Leg.REDUCE, orders.exit_side(position), MARKET, allowed, cause)
         return _after_size_change(position, _placed(intent), cause, now=now)
 
-    return _act(position, "reduce", act, now=now)
+    return _act(position, "reduce", _at_price(position, act), now=now)
 
 
 def add(position: Position, *, quantity: Decimal, cause: Cause, now: datetime) -> str:
@@ -86,18 +86,18 @@ def add(position: Position, *, quantity: Decimal, cause: Cause, now: datetime) -
         intent = Intent(position, Leg.ADD, orders.entry_side(position), MARKET, allowed, cause)
         return _after_size_change(position, _placed(intent), cause, now=now)
 
-    return _act(position, "add", act, now=now)
+    return _act(position, "add", _at_price(position, act), now=now)
 
 
 def close(position: Position, *, cause: Cause, reason: str, now: datetime, patience_s: float | None = None) -> str:
     """Close all of it at market, then take its resting orders away; `patience_s` bounds the waiting for what is unclear."""
-    return _act(position, "close", lambda _: exit_now(position, cause, reason=reason, now=now, patience_s=patience_s), now=now)
+    return _act(position, "close", lambda: exit_now(position, cause, reason=reason, now=now, patience_s=patience_s), now=now)
 
 
 def keep_safe(position: Position, *, cause: Cause, now: datetime) -> str:
     """Have a stop for all that is held; if none can be confirmed within the retry budget, close it at market."""
 
-    def act(_: Holding) -> str | Denied:
+    def act() -> str | Denied:
         return APPLIED if protection.resize(position, cause=cause, now=now) else close_unprotected(position, cause, now=now)
 
     return _act(position, "protect", act, now=now)
@@ -155,7 +155,8 @@ def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime, pa
         protection.make_room(position)
         position.refresh_from_db()
     tries = 0
-    while position.contracts and tries < CLOSE_TRIES and time.monotonic() < until:
+    # Once at least, however little patience is left: its stop may have made room for this.
+    while position.contracts and (not tries or (tries < CLOSE_TRIES and time.monotonic() < until)):
         tries += 1
         leases.renew(position)
         former = Order.objects.filter(position=position, cause_id=cause.key, leg=Leg.CLOSE).count()  # all of them are finished
@@ -172,25 +173,34 @@ def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime, pa
     return APPLIED if position.status == Status.CLOSED else Denied("not_filled", f"{position.contracts} are still held")
 
 
-def _act(position: Position, action: str, act: Callable[[Holding], str | Denied], *, now: datetime) -> str:
+def _act(position: Position, action: str, act: Callable[[], str | Denied], *, now: datetime) -> str:
     """Take the position, do it, give it back; a denial becomes an event and the outcome's text."""
     leases.take(position)
     try:
         position.refresh_from_db()
         if position.status != Status.OPEN or not position.contracts:
             return str(Denied("not_open", f"the position is {position.status}"))
-        last = candles.last_price(market=position.market, symbol=position.symbol)
-        assert last is not None
-        assert position.stop_loss is not None
-        assert position.take_profit is not None
-        held = Holding(position.sign, position.contracts, position.stop_loss, position.take_profit, last.price)
-        outcome = act(held)
+        outcome = act()
     finally:
         leases.release(position)
     if isinstance(outcome, Denied):
         data = {"symbol": position.symbol, "action": action, "code": outcome.code, "reason": outcome.reason}
         events.record(about(position, "action_denied", f"{action} {outcome}", data, level=events.WARNING), now=now)
     return str(outcome)
+
+
+def _at_price(position: Position, act: Callable[[Holding], str | Denied]) -> Callable[[], str | Denied]:
+    """An action that is checked against the market; closing and protecting are not: they go out whatever is known of it."""
+
+    def acting() -> str | Denied:
+        last = candles.last_price(market=position.market, symbol=position.symbol)
+        if last is None:
+            return Denied("no_price", f"no close of {position.symbol} is known")
+        assert position.stop_loss is not None
+        assert position.take_profit is not None
+        return act(Holding(position.sign, position.contracts, position.stop_loss, position.take_profit, last.price))
+
+    return acting
 
 
 def _placed(intent: Intent) -> Order | Denied:

@@ -13,6 +13,8 @@ from .schedules import WorkflowSchedule
 from .signals import Signal
 from .traders import Trader
 
+TOLD_ONCE = ["queue_behind", "queue_caught_up", "flatten_progress"]
+
 
 class Event(models.Model):
     """
@@ -51,6 +53,8 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["xid"], condition=Q(seq__isnull=True), name="event_waiting_for_seq"),
             models.Index(fields=["at"], name="event_by_time"),
+            # What is told once: whether it was, is looked up again and again.
+            models.Index(fields=["kind", "-id"], condition=Q(kind__in=TOLD_ONCE), name="event_told_once"),
             models.Index(fields=["signal", "id"], condition=Q(signal__isnull=False), name="event_by_signal"),
             models.Index(fields=["position_id", "id"], condition=Q(position_id__isnull=False), name="event_by_position"),
         ]

@@ -41,6 +41,8 @@ const KINDS = {
   analyst_down: ["error", "analyst down", "bad"],
   analyst_up: ["action", "analyst up", "good"],
   budget_used_up: ["error", "budget", "bad"],
+  queue_behind: ["error", "queue behind", "bad"],
+  queue_caught_up: ["action", "queue", "good"],
   session_note: ["signal", "session", "info"],
   session_paused: ["error", "session paused", "bad"],
   notification_test: ["other", "test", "quiet"],
@@ -234,6 +236,20 @@ function cell(row, className, main, small) {
   row.append(td);
 }
 
+// A trader's own switch, as strict as it stands; one that stops everything is on the banner.
+function showSwitches(halts) {
+  const states = Object.fromEntries(halts.map((halt) => [halt.scope, halt.state]));
+  document.querySelectorAll("[data-trader]").forEach((item) => {
+    const state = states[`trader:${item.dataset.trader}`];
+    const shown = item.querySelector("em");
+    shown.textContent = state ?? shown.dataset.state;
+    shown.className = state ?? "";
+    item.querySelectorAll("[data-switch]").forEach((button) => {
+      button.hidden = button.dataset.switch === "resume" ? !state : state === "halted" || (state === "reducing" && button.dataset.switch === "reduce");
+    });
+  });
+}
+
 on("status", (status) => {
   put("c-open", money(status.open_pnl), tone(status.open_pnl));
   put("c-open-note", `${status.positions.length} positions`);
@@ -255,6 +271,7 @@ on("status", (status) => {
     cell(row, `num ${tone(position.pnl)}`, money(position.pnl), `${money(position.pnl_pct)}%`);
     return row;
   }));
+  showSwitches(status.halts);
   put("n-attention", String(status.attention.length));
   $("attention-empty").hidden = status.attention.length > 0;
   $("attention").replaceChildren(...status.attention.map((entry) => {

@@ -2,7 +2,7 @@
 
 import { open } from "./switch.js";
 
-const PLACES = { d: "/", w: "/admin/monitoring/workflowschedule/", s: "/admin/monitoring/signal/", p: "/admin/positions/position/", t: "/admin/monitoring/trader/", e: "/sessions/", k: "/switches/", x: "/stats/" };
+const PLACES = { d: "/", w: "/admin/monitoring/workflowschedule/", s: "/admin/monitoring/signal/", p: "/admin/positions/position/", t: "/admin/monitoring/trader/", e: "/sessions/", k: "/switches/", a: "/audit/", x: "/stats/" };
 let going = 0;
 
 document.addEventListener("keydown", (event) => {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
 
 from monitoring import controls, jobs
 from monitoring.audit import Actor
-from monitoring.models import Event, Signal
+from monitoring.models import Candle, Event, Signal
 from positions import flatten, leases, opening, orders, protection, tasks, trading, unprotected
 from positions.exchange.paper import PaperExchange
 from positions.models import Fill, Order, PaperBalance, PaperOrder, Position, PositionManagementDecision
@@ -397,3 +398,31 @@ class TestUnprotected:
         trading.close(position, cause=Cause(Order.Cause.OPERATOR, "out"), reason="test", now=clock.now)
         position.refresh_from_db()
         assert (position.status, position.unprotected_seconds, position.unprotected_since) == ("closed", 5, None)
+
+
+class TestWithoutAPrice:
+    """A symbol whose candles are gone, and a position in it."""
+
+    def test_closing_goes_out_all_the_same_and_moving_is_denied(self, clock: SteppingClock) -> None:
+        desk = TradingDesk(clock)
+        position = desk.open()
+        Candle.objects.all().delete()
+        assert "no_price" in trading.adjust_stop(position, price=Decimal(99), cause=BY_HAND, now=clock.now)
+        trading.close(position, cause=BY_HAND, reason="test", now=clock.now, patience_s=0)
+        assert Order.objects.filter(position=position, leg="close").exists(), "it is the venue that says whether it fills"
+
+    def test_a_flatten_closes_the_others_and_comes_back(self, clock: SteppingClock, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk = TradingDesk(clock)
+        position = desk.open()
+        close = trading.close
+
+        def broken(one: Position, **more: Any) -> str:
+            raise RuntimeError("something is wrong with it")
+
+        monkeypatch.setattr(trading, "close", broken)
+        with pytest.raises(flatten.NotFlat):
+            flatten.flatten(scope="all", reason="test", actor=Actor("olga", "cli"), now=clock.now)
+        monkeypatch.setattr(trading, "close", close)
+        assert flatten.flatten(scope="all", reason="test", actor=Actor("olga", "cli"), now=clock.now) == 1
+        position.refresh_from_db()
+        assert position.status == "closed"

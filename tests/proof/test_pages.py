@@ -18,6 +18,25 @@ JUDGED = """
      WHERE s.workflow_type = 'position_management' GROUP BY s.id HAVING count(*) >= 3 LIMIT 1
 """
 
+# An open position on a paper account, in a symbol that has no instrument and no candle; and the symbol's return.
+GONE = """
+WITH one AS (SELECT p.* FROM positions p JOIN exchange_accounts a ON a.id = p.account_id AND a.kind = 'paper'
+              WHERE p.status = 'open' LIMIT 1),
+held AS (INSERT INTO paper_positions (account_id, symbol, quantity, cost) SELECT account_id, 'GONEUSDT', 1, 10 FROM one)
+INSERT INTO positions (account_id, trader_id, market, symbol, side, status, contracts, planned_contracts, initial_contracts, cost,
+                       entry_price, stop_loss, initial_stop_loss, take_profit, opened_at)
+SELECT account_id, trader_id, market, 'GONEUSDT', 'long', 'open', 1, 1, 1, 10, 10, 9, 9, 12, opened_at FROM one RETURNING id
+"""
+BACK = """
+WITH candle AS (INSERT INTO candles (market, symbol, interval, open_time, open, high, low, close, volume, quote_volume, trades, source,
+                                     received_at)
+    SELECT market, 'GONEUSDT', interval, open_time, 10, 10, 10, 10, 1, 10, 1, 'backfill', received_at
+      FROM candles ORDER BY open_time DESC LIMIT 1)
+INSERT INTO instruments (market, symbol, base, quote, tick_size, step_size, min_quantity, min_notional)
+VALUES ('binance', 'GONEUSDT', 'GONE', 'USDT', 0.01, 0.001, 0, 0) RETURNING symbol
+"""
+OF_ALL = "SELECT state FROM halts WHERE resumed_at IS NULL AND scope = 'all'"
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
@@ -82,6 +101,63 @@ def test_flatten_needs_its_word_and_ends_flat(desk: RunningDesk, context: Browse
     assert complaints == []
     page.close()
     desk.manage("trading", "resume", "--reason", "the proof goes on")
+
+
+def test_a_flatten_with_a_position_that_refuses_to_close_says_so_until_it_is_flat(desk: RunningDesk, context: BrowserContext) -> None:
+    """One whose symbol has no price any more: nobody would fill its order."""
+    wait_until(lambda: desk.one("SELECT count(*) FROM positions WHERE status = 'open'"), seconds=90, what="a position")
+    desk.manage("trading", "reduce", "--reason", "nothing new while we look")
+    stuck = desk.one(GONE)
+    assert stuck
+    page, complaints = opened(context, desk.url)
+    page.click("[data-switch=flatten]")
+    page.fill("#switch-reason", "going home")
+    page.fill("#switch-word", "FLATTEN")
+    page.click("#switch-go")
+    others = "SELECT count(*) FROM positions WHERE status <> 'closed' AND symbol <> 'GONEUSDT'"
+    wait_until(lambda: desk.one(others) == 0, seconds=60, what="the others to be closed")
+    wait_for(page, "() => document.getElementById('attention').innerText.includes('refuse to close')", seconds=30)
+    page.goto(f"{desk.url}switches/")
+    assert "1 left (GONEUSDT)" in page.inner_text(".note-error")
+    assert desk.one("SELECT state FROM halts WHERE resumed_at IS NULL AND scope = 'all'") == "reducing", (
+        "it is not halted before it is flat"
+    )
+    told = "SELECT count(*) FROM events WHERE kind = 'flatten_progress' AND NOT (data -> 'done')::boolean"
+    before = desk.one(told)
+    page.wait_for_timeout(4000)
+    assert desk.one(told) == before, "a flatten that is stuck is told once"
+
+    assert desk.one(BACK) == "GONEUSDT", "it is traded again"
+    wait_until(lambda: desk.one("SELECT status FROM positions WHERE id = %s", stuck) == "closed", seconds=60, what="it to be closed")
+    wait_until(
+        lambda: desk.one("SELECT state FROM halts WHERE resumed_at IS NULL AND scope = 'all'") == "halted", seconds=60, what="the halt"
+    )
+    page.goto(f"{desk.url}switches/")
+    assert page.locator(".note-error").count() == 0
+    assert complaints == []
+    page.close()
+    desk.manage("trading", "resume", "--reason", "the proof goes on")
+
+
+def test_a_traders_own_switch_is_on_the_desks_list(desk: RunningDesk, context: BrowserContext) -> None:
+    page, complaints = opened(context, desk.url)
+    line = page.locator(".traders li", has_text="Momentum turn")
+    line.get_by_role("button", name="Halt").click()
+    page.fill("#switch-reason", "only this one")
+    page.click("#switch-go")
+    wait_for(page, "() => [...document.querySelectorAll('.traders em.halted')].length === 1")
+    assert (
+        desk.one("SELECT t.name FROM halts h JOIN traders t ON h.scope = 'trader:' || t.id WHERE h.resumed_at IS NULL") == "Momentum turn"
+    )
+    wait_for(page, "() => !document.getElementById('switch').open")
+    line.get_by_role("button", name="Resume").click()
+    page.fill("#switch-reason", "on again")
+    page.click("#switch-go")
+    wait_for(page, "() => !document.querySelector('.traders em.halted')")
+    page.goto(f"{desk.url}audit/?action=switch&text=only+this")
+    assert "only this one" in page.inner_text("tbody")
+    assert complaints == []
+    page.close()
 
 
 def test_a_decision_can_be_read_with_its_chart_and_evidence(desk: RunningDesk, context: BrowserContext) -> None:
