@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,12 @@ REMEMBER_ROWS = """() => {
 }"""
 NEWER_ROW = "first => Number(document.querySelector('#feed .row').dataset.seq) > first"
 TWICE = "SELECT count(*) FROM (SELECT client_order_id FROM paper_orders GROUP BY 1 HAVING count(*) > 1) t"
+
+MARKED = "SELECT count(*) FROM events WHERE text LIKE 'marked %%'"
+MARK = """
+INSERT INTO events (kind, level, text, data)
+SELECT 'notification_test', 'info', %s, '{}' WHERE NOT EXISTS (SELECT 1 FROM events WHERE text = %s)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +109,25 @@ class TestWholePath:
         written = [row[0] for row in desk.ask("SELECT seq FROM events WHERE seq BETWEEN %s AND %s ORDER BY seq", low, high)]
         assert sorted(seen) == written
         assert len(seen) == len(set(seen))
+
+    def test_the_feed_loses_and_repeats_nothing_of_a_thousand_events_over_a_death_of_postgresql(self, desk: RunningDesk) -> None:
+        with chromium() as browser:
+            page = login(browser.new_context(), url=desk.url, password=desk.password())
+            page.evaluate(REMEMBER_ROWS)
+            page.wait_for_selector("#live[data-state=live]")
+            writer = threading.Thread(target=_write_events, args=[desk, 1000])
+            writer.start()
+            wait_until(lambda: (desk.one(MARKED) or 0) > 300, seconds=60, what="the first events")
+            os.kill(_postmaster(desk)[0], signal.SIGKILL)
+            writer.join(120)
+            assert desk.one(MARKED) == 1000
+            last = desk.one("SELECT max(seq) FROM events WHERE text LIKE 'marked %%'")
+            wait_for(page, "last => Math.max(...window.seen) >= last", argument=last, seconds=60)
+            seen = page.evaluate("window.seen")
+        written = {row[0] for row in desk.ask("SELECT seq FROM events WHERE text LIKE 'marked %%'")}
+        assert len(written) == 1000
+        assert written - set(seen) == set(), "none lost"
+        assert len(seen) == len(set(seen)), "none repeated"
 
     def test_a_halt_from_the_shell_reaches_the_open_page_and_stops_entries(self, desk: RunningDesk) -> None:
         with chromium() as browser:
@@ -177,3 +203,12 @@ class TestWholePath:
 def _postmaster(desk: RunningDesk) -> list[int]:
     pid_file = desk.pgdata / "postmaster.pid"
     return [int(pid_file.read_text().splitlines()[0])]
+
+
+def _write_events(desk: RunningDesk, count: int) -> None:
+    """Some sixty a second; one that fails, or whose fate is open, is tried again under its own text until it is there."""
+    for number in range(count):
+        text = f"marked {number}"
+        while not desk.one("SELECT 1 FROM events WHERE text = %s", text):
+            desk.ask(MARK, text, text)
+        time.sleep(0.01)  # the pace of the traffic, not a wait for anything
