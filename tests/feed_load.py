@@ -66,7 +66,8 @@ def _page(desk: RunningDesk, context: BrowserContext) -> None:
 
 async def _sockets(desk: RunningDesk, cookies: str, *, count: int = 100) -> None:
     [web] = [psutil.Process(pid) for pid in desk.pids("uvicorn config.asgi")[:1]]
-    address = desk.url.replace("http", "ws") + "ws/feed/?after=0"
+    newest = desk.one("SELECT max(seq) FROM events")
+    address = desk.url.replace("http", "ws") + f"ws/feed/?after={newest}"
     received, opened = [0] * count, asyncio.Semaphore(0)
 
     async def listen(number: int) -> None:

@@ -5,6 +5,7 @@ import { on } from "./shell.js";
 const MEMORY = 2000;
 const SHOWN = 300;
 const FLASH_AT_MOST = 5;
+const RENDER_EVERY_MS = 200;
 const ANNOUNCE_EVERY_MS = 5000;
 
 const $ = (id) => document.getElementById(id);
@@ -60,7 +61,8 @@ let needle = "";
 let paused = false;
 let hovering = false;
 let dirty = false;
-let flash = 0;
+let flash = 0; // rows since the last drawing
+let renderedAt = -Infinity;
 let unannounced = 0;
 
 function describe(event) {
@@ -124,12 +126,15 @@ function draw(row, fresh) {
 
 function render() {
   dirty = false;
+  renderedAt = performance.now();
+  const flashes = flash <= FLASH_AT_MOST;
+  flash = 0;
   const shown = rows.filter(matches).slice(0, SHOWN);
   const first = list.firstElementChild ? Number(list.firstElementChild.dataset.seq) : 0;
   const fresh = shown.filter((row) => row.seq > first);
   if (list.dataset.view === `${filter}|${needle}` && fresh.length < shown.length) {
     const fragment = document.createDocumentFragment();
-    fresh.forEach((row) => fragment.append(draw(row, flash <= FLASH_AT_MOST)));
+    fresh.forEach((row) => fragment.append(draw(row, flashes)));
     list.prepend(fragment);
     while (list.children.length > SHOWN) list.lastElementChild.remove();
   } else {
@@ -151,10 +156,10 @@ function schedule() {
     pill.textContent = `${waiting} new · show`;
     return;
   }
-  if (!dirty) {
-    dirty = true;
-    requestAnimationFrame(render);
-  }
+  if (dirty) return;
+  dirty = true;
+  // The first of many is drawn at once, the others together: drawing each by itself keeps the page busy.
+  setTimeout(() => requestAnimationFrame(render), Math.max(0, renderedAt + RENDER_EVERY_MS - performance.now()));
 }
 
 on("events", (events) => {
@@ -162,7 +167,7 @@ on("events", (events) => {
   rows = added.concat(rows).slice(0, MEMORY);
   const visible = added.filter(matches).length;
   waiting += visible;
-  flash = visible;
+  flash += visible;
   unannounced += visible;
   schedule();
 });
