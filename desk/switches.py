@@ -29,6 +29,8 @@ def facts(scope: str) -> dict[str, Any]:
     positions = flatten.positions_of(scope)
     working = Order.objects.filter(position__in=positions.order_by().values("id"), status__in=Order.LIVE)
     exposure = positions.order_by().aggregate(total=Sum("cost"))["total"] or 0
+    unclear = working.filter(status__in=(Order.Status.INTENDED, Order.Status.SENT, Order.Status.UNKNOWN))
+    drifted = ExchangeAccount.objects.exclude(reconcile_problem="").order_by("name")
     unprotected = positions.filter(contracts__gt=0, stop_loss__isnull=True)
     halt = controls.open_halts().get(scope)
     return {
@@ -38,6 +40,8 @@ def facts(scope: str) -> dict[str, Any]:
         "symbols": list(positions.values_list("symbol", flat=True)[:8]),
         "orders": working.count(),
         "adding": working.filter(leg__in=Order.ADDS_EXPOSURE).count(),
+        "unclear": unclear.count(),
+        "drifted": list(drifted.values_list("name", flat=True)[:8]),
         "exposure": f"{exposure:,.2f}",
         "unprotected": list(unprotected.values_list("symbol", flat=True)[:8]),
         "setups": _workflows(scope).filter(workflow_type=WorkflowType.SIGNAL_MONITORING).count(),

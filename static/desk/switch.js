@@ -34,6 +34,11 @@ function tell(facts) {
   const held = facts.positions ? `${facts.positions} positions (${facts.symbols.join(", ")}), ${facts.exposure} at cost` : "nothing is held";
   const lines = [line(`now ${facts.state}`), line(held), line(`${facts.orders} working orders, ${facts.adding} of them adding exposure`)];
   if (facts.unprotected.length) lines.push(line(`without a stop: ${facts.unprotected.join(", ")}`, true));
+  if (facts.unclear) lines.push(line(`${facts.unclear} orders whose fate is not clear yet`, true));
+  if (action() === "resume") {
+    if (facts.drifted.length) lines.push(line(`the exchange holds something else than we do: ${facts.drifted.join(", ")}`, true));
+    if (!facts.unclear && !facts.drifted.length && !facts.unprotected.length) lines.push(line("nothing is unclear, unprotected or different from the exchange: it resumes clean"));
+  }
   if (action() === "halt" && facts.managed) {
     lines.push(line(`${facts.managed} positions will not be managed; their stops stay at the exchange`, true));
   }

@@ -8,6 +8,7 @@ from django.test import Client
 
 from monitoring import controls
 from monitoring.models import AuditLog, Halt, User
+from positions.models import ExchangeAccount, Order
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_signal, make_trader, make_user
 from tests.support.trading import TradingDesk
@@ -86,6 +87,11 @@ class TestFacts:
         assert (found["state"], found["positions"], found["symbols"]) == ("running", 1, ["BTCUSDT"])
         assert found["orders"] == 2, "stop and target"
         assert (found["adding"], found["managed"], found["unprotected"], found["may_move"]) == (0, 1, [], True)
+        assert (found["unclear"], found["drifted"]) == (0, []), "a resume would be clean"
+        Order.objects.filter(leg="stop").update(status="unknown")
+        ExchangeAccount.objects.update(reconcile_problem="it holds more than we know")
+        found = operator.get("/switches/facts/?scope=all").json()
+        assert (found["unclear"], len(found["drifted"])) == (1, 1)
         assert {"all", f"trader:{desk.trader.id}", "symbol:BTCUSDT"} <= {entry["scope"] for entry in found["scopes"]}
         assert operator.get("/switches/facts/?scope=symbol:ETHUSDT").json()["positions"] == 0
         assert operator.get("/switches/facts/?scope=nonsense").status_code == 400
