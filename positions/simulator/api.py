@@ -14,7 +14,8 @@ from typing import Any
 from monitoring.simulator.market import Listing
 from monitoring.simulator.rest import RestError
 
-from .books import CANCELED, EXPIRED, FILLED, NEW, PARTIALLY_FILLED, SELL, TRIGGERED, ZERO, Book, Holding, Order, Refused, Trade
+from . import rendering
+from .books import NEW, SELL, TRIGGERED, ZERO, Book, Holding, Order, Refused, Trade
 
 Params = Mapping[str, str]
 SMALLEST_NOTIONAL = Decimal(5)
@@ -45,11 +46,11 @@ class Api:
             {
                 ("POST", "/fapi/v1/order"): self._futures_order,
                 ("POST", "/fapi/v1/algoOrder"): self._algo_order,
-                ("GET", "/fapi/v1/order"): lambda p, now, part: futures_order(self._known(p)),
+                ("GET", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self._known(p)),
                 ("GET", "/fapi/v1/algoOrder"): lambda p, now, part: self._algo(self._known_algo(p)),
-                ("DELETE", "/fapi/v1/order"): lambda p, now, part: futures_order(self._canceled(self._known(p, -2011), now)),
+                ("DELETE", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self._canceled(self._known(p, -2011), now)),
                 ("DELETE", "/fapi/v1/algoOrder"): self._cancel_algo,
-                ("GET", "/fapi/v1/openOrders"): lambda p, now, part: [futures_order(order) for order in self._open(p)],
+                ("GET", "/fapi/v1/openOrders"): lambda p, now, part: [rendering.futures_order(order) for order in self._open(p)],
                 ("GET", "/fapi/v1/openAlgoOrders"): lambda p, now, part: [
                     self._algo(order) for order in self._open(p, is_conditional=True)
                 ],
@@ -63,9 +64,9 @@ class Api:
             if book.is_futures
             else {
                 ("POST", "/api/v3/order"): self._spot_order,
-                ("GET", "/api/v3/order"): lambda p, now, part: spot_order(self._known(p)),
-                ("DELETE", "/api/v3/order"): lambda p, now, part: spot_order(self._canceled(self._known(p, -2011), now)),
-                ("GET", "/api/v3/openOrders"): lambda p, now, part: [spot_order(order) for order in self._open(p)],
+                ("GET", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self._known(p)),
+                ("DELETE", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self._canceled(self._known(p, -2011), now)),
+                ("GET", "/api/v3/openOrders"): lambda p, now, part: [rendering.spot_order(order) for order in self._open(p)],
                 ("GET", "/api/v3/myTrades"): self._my_trades,
                 ("GET", "/api/v3/account"): self._spot_account,
             }
@@ -96,8 +97,8 @@ class Api:
         order.trigger = self._price(params, "stopPrice", listing) if kind == "STOP_LOSS" else None
         placed = self._placed(order, now, part)
         is_full = kind != "STOP_LOSS"
-        fills = [spot_fill(trade) for trade in self.book.trades[placed.id]]
-        return {**spot_order(placed), "transactTime": now, **({"fills": fills} if is_full else {})}
+        fills = [rendering.spot_fill(trade) for trade in self.book.trades[placed.id]]
+        return {**rendering.spot_order(placed), "transactTime": now, **({"fills": fills} if is_full else {})}
 
     def _futures_order(self, params: Params, now: int, part: Decimal) -> Any:
         listing, kind = self._listing(params), params.get("type", "")
@@ -108,7 +109,7 @@ class Api:
         order = self._order(params, listing, kind)
         order.reduce_only = params.get("reduceOnly") == "true"
         placed = self._placed(order, now, part)
-        body = futures_order(placed)
+        body = rendering.futures_order(placed)
         if params.get("newOrderRespType", "ACK") != "RESULT":
             body |= {"status": NEW, "executedQty": "0", "cumQty": "0"}
         return {name: value for name, value in body.items() if name not in ("avgPrice", "cumQuote")}
@@ -192,9 +193,9 @@ class Api:
             "side": order.side,
             "positionSide": "BOTH",
             "timeInForce": "GTC",
-            "quantity": text(order.quantity),
+            "quantity": rendering.text(order.quantity),
             "algoStatus": status,
-            "triggerPrice": text(order.trigger or ZERO),
+            "triggerPrice": rendering.text(order.trigger or ZERO),
             "price": "0",
             "workingType": "CONTRACT_PRICE",
             "closePosition": False,
@@ -209,17 +210,17 @@ class Api:
             average = actual.quote / actual.filled if actual.filled else ZERO
             body |= {
                 "actualOrderId": str(actual.id),
-                "actualPrice": text(average),
-                "actualQty": text(actual.filled),
+                "actualPrice": rendering.text(average),
+                "actualQty": rendering.text(actual.filled),
                 "actualType": "MARKET",
             }
         return body
 
     def _user_trades(self, params: Params, now: int, part: Decimal) -> Any:
-        return [futures_trade(trade) for trade in self._trades(params)]
+        return [rendering.futures_trade(trade) for trade in self._trades(params)]
 
     def _my_trades(self, params: Params, now: int, part: Decimal) -> Any:
-        return [spot_trade(trade) for trade in self._trades(params)]
+        return [rendering.spot_trade(trade) for trade in self._trades(params)]
 
     def _trades(self, params: Params) -> list[Trade]:
         symbol, number = self._listing(params).symbol, params.get("orderId", "")
@@ -233,16 +234,16 @@ class Api:
         symbol = params.get("symbol", "")
         resting = {order.symbol for order in self.book.open_orders()}
         names = [name for name, held in self.book.holdings.items() if (held.amount or name in resting) and symbol in ("", name)]
-        return [position(self.book, name, now) for name in names]
+        return [rendering.position(self.book, name, now) for name in names]
 
     def _futures_account(self, params: Params, now: int, part: Decimal) -> Any:
         assets = [
             {
                 "asset": asset,
-                "walletBalance": text(amount),
-                "unrealizedProfit": text(self.book.unrealized(now_ms=now)),
-                "marginBalance": text(amount + self.book.unrealized(now_ms=now)),
-                "availableBalance": text(max(ZERO, self.book.available(asset, now_ms=now))),
+                "walletBalance": rendering.text(amount),
+                "unrealizedProfit": rendering.text(self.book.unrealized(now_ms=now)),
+                "marginBalance": rendering.text(amount + self.book.unrealized(now_ms=now)),
+                "availableBalance": rendering.text(max(ZERO, self.book.available(asset, now_ms=now))),
                 "updateTime": now,
             }
             for asset, amount in self.book.wallet.items()
@@ -251,7 +252,7 @@ class Api:
 
     def _spot_account(self, params: Params, now: int, part: Decimal) -> Any:
         balances = [
-            {"asset": asset, "free": text(amount - self.book.locked(asset)), "locked": text(self.book.locked(asset))}
+            {"asset": asset, "free": rendering.text(amount - self.book.locked(asset)), "locked": rendering.text(self.book.locked(asset))}
             for asset, amount in self.book.wallet.items()
         ]
         return {"canTrade": True, "accountType": "SPOT", "balances": balances, "permissions": ["SPOT"], "updateTime": now}
@@ -267,143 +268,6 @@ class Api:
         if price <= 0 or price % listing.tick:
             raise RestError(400, -1013 if not self.book.is_futures else -4014, "Filter failure: PRICE_FILTER")
         return price
-
-
-def spot_order(order: Order) -> dict[str, Any]:
-    """`GET /api/v3/order`."""
-    return {
-        "symbol": order.symbol,
-        "orderId": order.id,
-        "orderListId": -1,
-        "clientOrderId": order.client_id,
-        "price": text(order.price or ZERO),
-        "origQty": text(order.quantity),
-        "executedQty": text(order.filled),
-        "origQuoteOrderQty": "0.00000000",
-        "cummulativeQuoteQty": text(order.quote),
-        "status": order.status,
-        "timeInForce": "GTC",
-        "type": order.type,
-        "side": order.side,
-        "stopPrice": text(order.trigger or ZERO),
-        "time": order.created_ms,
-        "updateTime": order.updated_ms,
-        "isWorking": True,
-        "workingTime": order.created_ms,
-        "selfTradePreventionMode": "NONE",
-    }
-
-
-def spot_fill(trade: Trade) -> dict[str, Any]:
-    """One of `fills` in the answer to a new spot order."""
-    return {
-        "price": text(trade.price),
-        "qty": text(trade.quantity),
-        "commission": text(trade.fee),
-        "commissionAsset": trade.fee_asset,
-        "tradeId": trade.id,
-    }
-
-
-def spot_trade(trade: Trade) -> dict[str, Any]:
-    """A row of `GET /api/v3/myTrades`."""
-    return {
-        "symbol": trade.symbol,
-        "id": trade.id,
-        "orderId": trade.order_id,
-        "orderListId": -1,
-        "price": text(trade.price),
-        "qty": text(trade.quantity),
-        "quoteQty": text(trade.price * trade.quantity),
-        "commission": text(trade.fee),
-        "commissionAsset": trade.fee_asset,
-        "time": trade.at_ms,
-        "isBuyer": trade.side != SELL,
-        "isMaker": trade.is_maker,
-        "isBestMatch": True,
-    }
-
-
-def futures_order(order: Order) -> dict[str, Any]:
-    """`GET /fapi/v1/order`."""
-    average = order.quote / order.filled if order.filled else ZERO
-    return {
-        "orderId": order.id,
-        "symbol": order.symbol,
-        "status": order.status if order.status in (NEW, PARTIALLY_FILLED, FILLED, CANCELED, EXPIRED) else NEW,
-        "clientOrderId": order.client_id,
-        "price": text(order.price or ZERO),
-        "avgPrice": text(average),
-        "origQty": text(order.quantity),
-        "executedQty": text(order.filled),
-        "cumQuote": text(order.quote),
-        "cumQty": text(order.filled),
-        "timeInForce": "GTC",
-        "type": order.type,
-        "origType": order.type,
-        "reduceOnly": order.reduce_only,
-        "closePosition": False,
-        "side": order.side,
-        "positionSide": "BOTH",
-        "stopPrice": "0",
-        "workingType": "CONTRACT_PRICE",
-        "priceProtect": False,
-        "time": order.created_ms,
-        "updateTime": order.updated_ms,
-    }
-
-
-def futures_trade(trade: Trade) -> dict[str, Any]:
-    """A row of `GET /fapi/v1/userTrades`."""
-    return {
-        "symbol": trade.symbol,
-        "id": trade.id,
-        "orderId": trade.order_id,
-        "side": trade.side,
-        "price": text(trade.price),
-        "qty": text(trade.quantity),
-        "realizedPnl": text(trade.realized),
-        "quoteQty": text(trade.price * trade.quantity),
-        "commission": text(trade.fee),
-        "commissionAsset": trade.fee_asset,
-        "time": trade.at_ms,
-        "positionSide": "BOTH",
-        "buyer": trade.side != SELL,
-        "maker": trade.is_maker,
-    }
-
-
-def position(book: Book, symbol: str, now: int) -> dict[str, Any]:
-    """A row of `GET /fapi/v3/positionRisk`."""
-    held = book.holdings[symbol]
-    mark = book.prices.price(symbol=symbol, at_ms=now)
-    return {
-        "symbol": symbol,
-        "positionSide": "BOTH",
-        "positionAmt": text(held.amount),
-        "entryPrice": text(held.entry_price),
-        "breakEvenPrice": text(held.entry_price),
-        "markPrice": text(mark),
-        "unRealizedProfit": text(book.unrealized(now_ms=now, symbol=symbol)),
-        "liquidationPrice": "0",
-        "isolatedMargin": "0",
-        "notional": text(held.amount * mark),
-        "marginAsset": book.listings[symbol].quote,
-        "isolatedWallet": "0",
-        "initialMargin": text(held.cost / held.leverage),
-        "maintMargin": "0",
-        "positionInitialMargin": text(held.cost / held.leverage),
-        "openOrderInitialMargin": "0",
-        "adl": 2,
-        "bidNotional": "0",
-        "askNotional": "0",
-        "updateTime": now,
-    }
-
-
-def text(number: Decimal) -> str:
-    """A decimal as Binance writes it: a plain string."""
-    return f"{number:f}"
 
 
 def _decimal(params: Params, name: str) -> Decimal:
