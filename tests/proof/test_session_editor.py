@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from config import embedded_postgres
 from tests.support.browser import chromium, login, wait_for, watch
-from tests.support.processes import RunningDesk, running_desk, wait_until
+from tests.support.processes import ROOT, RunningDesk, running_desk, wait_until
 
 pytestmark = pytest.mark.proof
 CONDITIONS = [("rsi_14", "lt", "100"), ("bb_percent_20", "lt", "500")]  # an oversold bounce that every market makes: percent of both
+MAKE_ONE = """
+from monitoring.models import User
+from workflows import sessions
+print(sessions.create(user=User.objects.first(), name="Kept").root_id)
+"""
 READY = "() => document.querySelectorAll('.palette button').length >= 10"
 
 
@@ -166,3 +174,14 @@ def test_editing_is_undone_copied_versioned_and_never_overwrites(desk: RunningDe
     assert [text for text in complaints if "409" not in text] == []
     other.close()
     page.close()
+
+
+def test_a_dump_holds_everybodys_sessions(desk: RunningDesk) -> None:
+    """Row-level security must not make backups fail, or half of one."""
+    made = desk.manage("shell", "-c", MAKE_ONE).split()[-1]
+    dumped = subprocess.run([sys.executable, "manage.py", "pg", "dump"], env=desk.environment, cwd=ROOT, capture_output=True, check=True)
+    program = embedded_postgres.binaries.bin_directory() / "pg_restore"
+    restored = subprocess.run(
+        [program, "-f", "-", "--data-only", "-t", "workflow_sessions"], input=dumped.stdout, capture_output=True, check=True
+    )
+    assert made in restored.stdout.decode()

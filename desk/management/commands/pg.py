@@ -34,6 +34,8 @@ class Command(BaseCommand):
             case "psql" | "dump" as action:
                 embedded_postgres.ensure_running(pgdata)
                 program = str(binaries.bin_directory() / ("psql" if action == "psql" else "pg_dump"))
-                target = ["-h", str(embedded_postgres.socket_directory(pgdata)), "-U", "app", "-d", "app"]
+                # Row-level security keeps the desk's own role from the sessions; a dump must hold every row.
+                user = "app" if action == "psql" else "postgres"
+                target = ["-h", str(embedded_postgres.socket_directory(pgdata)), "-U", user, "-d", "app"]
                 sys.stdout.flush()
                 os.execv(program, [program, *target, *([] if action == "psql" else ["-Fc"])])
