@@ -52,7 +52,8 @@ def agrees(desk: RunningDesk) -> bool:
     """Asked of the exchange itself: the command fails while both sides differ."""
     try:
         desk.manage("reconcile_positions", "--account", "Simulated spot")
-    except AssertionError:
+    except AssertionError as error:
+        print(error)  # noqa: T201 - shown when the test fails
         return False
     return True
 

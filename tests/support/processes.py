@@ -145,6 +145,7 @@ class RunningDesk:
             "CLOCK_EPOCH": str(row[1]),
             "MARKET_WS_URL": f"ws://{address}",
             "MARKET_REST_URL": f"http://{address}",
+            "BINANCE_TRADING_URL": f"http://{address}",
         }
 
     def _read(self, process: subprocess.Popen[str]) -> None:
