@@ -229,4 +229,5 @@ Q_CLUSTER = {
 
 # --- Web ------------------------------------------------------------------------------------------------------------
 WEB_HOST = env.text("WEB_HOST", default="127.0.0.1")
+FORMING_CANDLE_SECONDS = env.integer("FORMING_CANDLE_SECONDS", default=3, minimum=0, maximum=60)  # between questions; 0: none is shown
 WEB_PORT = env.integer("WEB_PORT", default=8000, minimum=1, maximum=65535)

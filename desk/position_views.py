@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -35,6 +36,7 @@ def position(request: HttpRequest, key: UUID) -> HttpResponse:
         "stops": found.orders.filter(leg=Order.Leg.STOP).order_by("-intended_at"),
         "decisions": found.decisions.select_related("run").order_by("-timestamp")[:50],
         "schedule": schedule,
+        "forming_every": settings.FORMING_CANDLE_SECONDS,
         "may_manage": request.user.has_perm(MANAGE) and found.status != Position.Status.CLOSED,
         "nonce": uuid4(),
     }

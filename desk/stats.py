@@ -16,31 +16,41 @@ from uuid import UUID
 
 from django.db import connection
 
+from monitoring import rollup
+
 PERIODS = {"24h": 1, "7d": 7, "30d": 30, "365d": 365}  # days
 
 # What each table can be grouped by; the keys are what a person may choose, the values never come from outside.
 QUESTIONS_BY = {
     "trader": "t.name",
-    "symbol": "s.symbol",
-    "interval": "s.interval",
-    "analyst": "a.analyst",
-    "model": "nullif(a.model, '')",
-    "prompt": "nullif(a.prompt_version, '')",
-    "kind": "a.kind",
+    "symbol": "f.symbol",
+    "interval": "f.interval",
+    "analyst": "f.analyst",
+    "model": "nullif(f.model, '')",
+    "prompt": "nullif(f.prompt_version, '')",
+    "kind": "f.kind",
 }
 TRADES_BY = {"trader": "t.name", "symbol": "p.symbol", "interval": "t.interval", "side": "p.side", "reason": "p.close_reason"}
 SETUPS_BY = {"trader": "t.name", "symbol": "s.symbol", "interval": "s.interval", "source": "s.source"}
 
-QUESTIONS = """
-SELECT {by} AS what, count(*) AS questions,
-       count(*) FILTER (WHERE a.outcome = 'ok') AS decided,
-       round(100.0 * count(*) FILTER (WHERE a.outcome <> 'ok') / count(*), 2) AS "no decision %%",
-       round(avg(a.latency_ms)) AS "mean ms",
-       round(percentile_cont(0.95) WITHIN GROUP (ORDER BY a.latency_ms)) AS "p95 ms",
-       round(avg(coalesce(a.prompt_tokens, 0) + coalesce(a.completion_tokens, 0))) AS "tokens each",
-       coalesce(sum(a.cost_usd), 0) AS "cost, USD"
-  FROM signal_analyses a LEFT JOIN signals s ON s.id = a.signal_id JOIN traders t ON t.id = a.trader_id
- WHERE a.created_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s)
+# The figures come from the sums of past days; of each group, the distribution of its latencies is put together again.
+QUESTIONS = f"""
+WITH figures AS MATERIALIZED (
+    SELECT {{by}} AS what, f.* FROM ({rollup.SINCE}) f LEFT JOIN traders t ON t.id = f.trader_id
+     WHERE %(user)s::uuid IS NULL OR f.user_id = %(user)s
+),
+latencies AS (
+    SELECT what, step, sum(sum(count)) OVER (PARTITION BY what ORDER BY step) AS up_to, sum(sum(count)) OVER (PARTITION BY what) AS measured
+      FROM figures, unnest(latency_steps, latency_counts) AS l(step, count) GROUP BY what, step
+),
+p95 AS (SELECT what, power(2, min(step)::numeric / {rollup.STEPS_A_DOUBLING}) AS ms, min(measured) AS measured
+          FROM latencies WHERE up_to >= 0.95 * measured GROUP BY what)
+SELECT f.what, sum(questions) AS questions, sum(decided) AS decided,
+       round(100.0 * sum(questions - decided) / sum(questions), 2) AS "no decision %%",
+       round(sum(latency_ms) / max(p95.measured)) AS "mean ms", round(max(p95.ms)) AS "p95 ms",
+       round(sum(tokens) / sum(questions)) AS "tokens each",
+       sum(cost_usd) AS "cost, USD"
+  FROM figures f LEFT JOIN p95 ON p95.what IS NOT DISTINCT FROM f.what
  GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 500
 """
 SETUPS = """
@@ -77,12 +87,9 @@ TABLES = {
 }
 
 
-TARGETS = """
-SELECT count(*), count(*) FILTER (WHERE a.outcome NOT IN ('ok', 'halted', 'over_budget')), avg(a.latency_ms),
-       sum(coalesce(a.prompt_tokens, 0) + coalesce(a.completion_tokens, 0)),
-       count(*) FILTER (WHERE a.prompt_tokens IS NOT NULL)
-  FROM signal_analyses a JOIN traders t ON t.id = a.trader_id
- WHERE a.created_at >= %(since)s AND (%(user)s::uuid IS NULL OR t.user_id = %(user)s) AND a.attempt_log @> '[{"analyst": "llm"}]'
+TARGETS = f"""
+SELECT coalesce(sum(questions), 0), sum(failed), sum(latency_ms) / sum(questions), sum(tokens), sum(counted)
+  FROM ({rollup.SINCE}) f WHERE asked_model AND (%(user)s::uuid IS NULL OR user_id = %(user)s)
 """
 ERROR_RATE_PCT, MEAN_LATENCY_S, TOKENS_EACH = 1.0, 5.0, 1100  # what a model should keep to
 
@@ -126,7 +133,7 @@ def read(key: str, *, by: str, since: datetime, user_id: UUID | None) -> Table:
     title, sql, choices = TABLES[key]
     by = by if by in choices else "trader"
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(by=choices[by]), {"since": since, "user": user_id})
+        cursor.execute(sql.format(by=choices[by]), {**rollup.arguments(since=since), "user": user_id})
         columns = [column.name for column in cursor.description or ()][1:]
         rows = [("–" if row[0] is None else row[0], *row[1:]) for row in cursor.fetchall()]
     return Table(key, title, by, list(choices), columns, rows)
@@ -135,7 +142,7 @@ def read(key: str, *, by: str, since: datetime, user_id: UUID | None) -> Table:
 def targets(*, since: datetime, days: int, user_id: UUID | None) -> list[Target]:
     """How models do against what they should: errors, latency, tokens of an analysis and of a day."""
     with connection.cursor() as cursor:
-        cursor.execute(TARGETS, {"since": since, "user": user_id})
+        cursor.execute(TARGETS, {**rollup.arguments(since=since), "user": user_id})
         asked, failed, latency_ms, tokens, counted = cursor.fetchone()
     if not asked:
         return []

@@ -19,6 +19,7 @@ urlpatterns = [
     path("workflows/<uuid:key>/", workflow_views.workflow, name="workflow"),
     path("workflows/<uuid:key>/timeline/", workflow_views.timeline, name="workflow_timeline"),
     path("workflows/<uuid:key>/chart/", workflow_views.chart, name="workflow_chart"),
+    path("workflows/<uuid:key>/forming/", workflow_views.forming_candle, name="workflow_forming"),
     path("workflows/<uuid:key>/closes/<uuid:run_key>/", workflow_views.close, name="workflow_close"),
     path("workflows/<uuid:key>/steer/", workflow_views.steer, name="workflow_steer"),
     path("positions/<uuid:key>/", position_views.position, name="position"),

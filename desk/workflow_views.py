@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -11,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import access, story
+from desk import access, forming, story
 from monitoring import clock, schedules
 from monitoring.admin.base import actor_of
 from monitoring.models import WorkflowRun, WorkflowSchedule
@@ -33,6 +34,7 @@ def workflow(request: HttpRequest, key: UUID) -> HttpResponse:
         "lines": lines,
         "chosen": chosen,
         "evidence": story.evidence(chosen) if chosen else None,
+        "forming_every": settings.FORMING_CANDLE_SECONDS,
         "may_steer": request.user.has_perm(STEER),
     }
     return render(request, "desk/workflow.html", context)
@@ -51,6 +53,16 @@ def timeline(request: HttpRequest, key: UUID) -> HttpResponse:
 def chart(request: HttpRequest, key: UUID) -> JsonResponse:
     """What the chart draws."""
     return JsonResponse(story.chart(_schedule(request, key)))
+
+
+@require_GET
+@staff_member_required
+def forming_candle(request: HttpRequest, key: UUID) -> JsonResponse:
+    """The candle that is still open, for the chart; null when the exchange does not tell."""
+    schedule = _schedule(request, key)
+    candle = forming.read(market=schedule.market, symbol=schedule.symbol, interval=schedule.interval)
+    prices = {name: float(getattr(candle, name)) for name in ("open", "high", "low", "close")} if candle else {}
+    return JsonResponse({"candle": {"time": candle.open_time // 1000, **prices} if candle else None})
 
 
 @require_GET

@@ -10,12 +10,13 @@ class MonitoringConfig(AppConfig):
     name = "monitoring"
 
     def ready(self) -> None:
-        from monitoring import backlog, delivery, handlers, sweeps
+        from monitoring import backlog, delivery, handlers, rollup, sweeps
         from monitoring.asking import checks
         from monitoring.models.schedules import WorkflowType
         from monitoring.setup_workflow import SetupHandler
 
         handlers.register(WorkflowType.SIGNAL_MONITORING, SetupHandler())
         sweeps.register(delivery.requeue)
+        sweeps.register(rollup.sweep)
         sweeps.register_always(backlog.watch)
         register(checks.check_models)

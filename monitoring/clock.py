@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
 
@@ -55,6 +55,11 @@ def real_seconds(duration: timedelta) -> float:
 def at(ms: int) -> datetime:
     """Milliseconds since the Unix epoch as an aware UTC time."""
     return datetime.fromtimestamp(ms // 1000, tz=UTC) + timedelta(milliseconds=ms % 1000)
+
+
+def midnight(day: date) -> datetime:
+    """When a day begins, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def to_ms(moment: datetime) -> int:

@@ -118,20 +118,31 @@ ON CONFLICT DO NOTHING
 """
 
 # Candles that were committed while a schedule was being made see neither each other: this finds what slipped between.
+# Per schedule, two short ranges of two keys: a set difference, since the planner may not turn it into a join of both
+# whole tables, whatever it believes of their sizes.
 UNACCOUNTED = """
-SELECT DISTINCT c.market, c.symbol, c.interval, c.open_time
+SELECT DISTINCT s.market, s.symbol, s.interval, missed.open_time
   FROM workflow_schedules s
-  JOIN candles c ON c.market = s.market AND c.symbol = s.symbol AND c.interval = s.interval
-   AND c.open_time > greatest(s.last_candle_time, to_ms(s.started_at) - interval_ms(s.interval))
+ CROSS JOIN LATERAL (SELECT greatest(s.last_candle_time, to_ms(s.started_at) - interval_ms(s.interval)) AS open_time OFFSET 0) settled
+ CROSS JOIN LATERAL (
+        SELECT c.open_time FROM candles c
+         WHERE c.market = s.market AND c.symbol = s.symbol AND c.interval = s.interval AND c.open_time > settled.open_time
+        EXCEPT
+        SELECT r.candle_time FROM workflow_runs r WHERE r.schedule_id = s.id AND r.candle_time > settled.open_time
+       ) missed
  WHERE s.is_active
-   AND NOT EXISTS (SELECT 1 FROM workflow_runs r WHERE r.schedule_id = s.id AND r.candle_time = c.open_time)
 """
 
 # Work whose job is gone: due for longer than a job waits, or claimed by a worker that died.
+# The open rows are few and found first, by their own index.
 STRANDED = """
-SELECT DISTINCT s.market, s.symbol, s.interval, r.candle_time
-  FROM workflow_runs r JOIN workflow_schedules s ON s.id = r.schedule_id
- WHERE (r.status = 'due' AND r.created_at < %(before)s) OR (r.status = 'claimed' AND r.lease_until < now())
+WITH stranded AS MATERIALIZED (
+    SELECT schedule_id, candle_time FROM workflow_runs
+     WHERE status IN ('due', 'claimed')
+       AND ((status = 'due' AND created_at < %(before)s) OR (status = 'claimed' AND lease_until < now()))
+)
+SELECT s.market, s.symbol, s.interval, stranded.candle_time
+  FROM stranded JOIN workflow_schedules s ON s.id = stranded.schedule_id
  UNION
 SELECT DISTINCT market, symbol, interval, candle_time FROM screenings WHERE status = 'due' AND created_at < %(before)s
 """

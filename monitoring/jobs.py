@@ -31,6 +31,7 @@ class Job(StrEnum):
     HANDLE_CLOSES = "monitoring.tasks.handle_closes"
     DELIVER_NOTIFICATIONS = "monitoring.tasks.deliver_notifications"
     ANALYZE_SIGNALS = "monitoring.tasks.analyze_signals"
+    ROLL_UP = "monitoring.tasks.roll_up"
     OPEN_POSITION = "positions.tasks.open_position"
     ACT_ON_DECISION = "positions.tasks.act_on_decision"
     ACT_BY_HAND = "positions.tasks.act_by_hand"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitoring import clock, delivery, engine, first_analysis, screening
+from monitoring import clock, delivery, engine, first_analysis, rollup, screening
 from monitoring.handlers import Close
 
 
@@ -18,6 +18,11 @@ def handle_closes(*, market: str, interval: str, open_time: int, symbols: list[s
 def analyze_signals(**_: Any) -> None:
     """Judge the signals that are new."""
     first_analysis.run()
+
+
+def roll_up(**_: Any) -> None:
+    """Sum up the days that are over."""
+    rollup.run(now=clock.now())
 
 
 def deliver_notifications(**_: Any) -> None:

@@ -26,21 +26,20 @@ from monitoring.models import (
     NotificationTarget,
 )
 
-from .base import OwnedAdmin, RecordAdmin, number, pretty, tag
+from .base import LogAdmin, OwnedAdmin, RecordAdmin, number, pretty, tag
 
 LEVEL_TONES = {"info": "quiet", "warning": "warn", "critical": "bad"}
 
 
 @admin.register(Candle)
-class CandleAdmin(RecordAdmin):
+class CandleAdmin(LogAdmin):
     """Closed candles as the exchange sent them."""
 
     owner_path = OwnedAdmin.EVERYBODY
     list_display = ("symbol", "interval", "opened", "open_text", "high_text", "low_text", "close_text", "volume_text", "source")
     list_filter = ("market", "interval", "source")
     search_fields = ("symbol",)
-    date_hierarchy = "received_at"
-    ordering = ("-id",)
+    log_field = "received_at"
 
     @admin.display(description="Open time", ordering="open_time")
     def opened(self, candle: Candle) -> str:
@@ -75,7 +74,7 @@ class AbsentCandleAdmin(RecordAdmin):
     list_display = ("market", "symbol", "interval", "open_time", "noted_at")
     list_filter = ("market", "interval")
     search_fields = ("symbol",)
-    date_hierarchy = "noted_at"
+    when_field = "noted_at"
 
 
 @admin.register(Instrument)
@@ -98,7 +97,7 @@ class InstrumentAdmin(RecordAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(RecordAdmin):
+class EventAdmin(LogAdmin):
     """The event log in commit order."""
 
     owner_path = "user"
@@ -106,8 +105,7 @@ class EventAdmin(RecordAdmin):
     list_filter = ("level", "kind", "trader")
     search_fields = ("text",)
     list_select_related = ("trader",)
-    date_hierarchy = "at"
-    ordering = ("-id",)
+    log_field = "at"
     readonly_fields = ("details",)
     fields = ("seq", "at", "kind", "level", "text", "details", "user", "trader", "signal", "position_id", "schedule")
 
@@ -127,19 +125,18 @@ class HaltAdmin(RecordAdmin):
     list_display = ("scope", "state", "reason", "halted_by", "halted_at", "resumed_by", "resumed_at", "source")
     list_filter = ("state", "source")
     search_fields = ("scope", "reason", "halted_by")
-    date_hierarchy = "halted_at"
+    when_field = "halted_at"
     ordering = ("-halted_at",)
 
 
 @admin.register(AuditLog)
-class AuditLogAdmin(RecordAdmin):
+class AuditLogAdmin(LogAdmin):
     """Who changed what, when, from where and why."""
 
     list_display = ("at", "actor", "action", "subject_type", "subject_id", "reason", "source")
     list_filter = ("action", "subject_type", "source")
     search_fields = ("actor", "subject_id", "reason")
-    date_hierarchy = "at"
-    ordering = ("-id",)
+    log_field = "at"
 
 
 @admin.register(Heartbeat)
@@ -198,14 +195,13 @@ class NotificationTargetAdmin(OwnedAdmin):
 
 
 @admin.register(NotificationDelivery)
-class NotificationDeliveryAdmin(RecordAdmin):
+class NotificationDeliveryAdmin(LogAdmin):
     """Who was told of what."""
 
     list_display = ("created_at", "user", "event", "target", "status", "attempts", "error")
     list_filter = ("status",)
     list_select_related = ("user", "event", "target")
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
+    log_field = "created_at"
 
 
 @admin.register(Installation)

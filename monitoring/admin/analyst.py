@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from monitoring import audit, clock
 from monitoring.models import AnalystEndpoint, BudgetReservation, MonitoringRollout
 
-from .base import RecordAdmin, actor_of, number, tag
+from .base import LogAdmin, RecordAdmin, actor_of, number, tag
 
 
 class RolloutForm(ModelForm):
@@ -72,14 +72,13 @@ class AnalystEndpointAdmin(RecordAdmin):
 
 
 @admin.register(BudgetReservation)
-class BudgetReservationAdmin(RecordAdmin):
+class BudgetReservationAdmin(LogAdmin):
     """One attempt each: what was reserved for it, what it cost, and how long it was out."""
 
     list_display = ("granted_at", "model", "trader", "reserved", "cost", "sent_at", "finished_at")
     list_filter = ("model", "trader")
     list_select_related = ("trader",)
-    date_hierarchy = "granted_at"
-    ordering = ("-granted_at",)
+    log_field = "granted_at"
 
     @admin.display(description="Reserved, USD", ordering="reserved_usd")
     def reserved(self, row: BudgetReservation) -> str:

@@ -8,33 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db import connection, models
+from django.contrib.admin.views.main import ChangeList
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from monitoring.audit import Actor
 
-ESTIMATE_ABOVE = 50_000
-
-
-class EstimatingPaginator(Paginator):
-    """Counts exactly while a table is small or filtered, and takes PostgreSQL's estimate of a large one."""
-
-    @cached_property
-    def count(self) -> int:
-        query = getattr(self.object_list, "query", None)
-        if query is not None and not query.where:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [query.model._meta.db_table])
-                estimate = cursor.fetchone()[0]
-            if estimate > ESTIMATE_ABOVE:
-                return int(estimate)
-        return super().count
+from .logs import EstimatingPaginator, LogList, MonthOrDay, RecentValues
 
 
 class OwnedAdmin(admin.ModelAdmin):
@@ -60,7 +44,19 @@ class RecordAdmin(OwnedAdmin):
 
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # counts of everything that could be filtered
     paginator = EstimatingPaginator
+    when_field = ""
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        declared = [self._quick(name) for name in super().get_list_filter(request)]
+        return [(self.when_field, MonthOrDay), *declared] if self.when_field else declared
+
+    def _quick(self, declared: Any) -> Any:
+        """Free text is filtered by the values of the newest rows; what has choices offers those."""
+        field = self.opts.get_field(declared) if isinstance(declared, str) and "__" not in declared else None
+        is_free = isinstance(field, models.CharField | models.TextField) and not field.choices
+        return (declared, RecentValues) if is_free else declared
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -70,6 +66,21 @@ class RecordAdmin(OwnedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class LogAdmin(RecordAdmin):
+    """A table that grows without end, listed by `log_field`, the newest first; there is an index in that order."""
+
+    log_field = ""
+    sortable_by = ()
+    change_list_template = "admin/log_list.html"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.when_field, cls.ordering = cls.log_field, (f"-{cls.log_field}",)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LogList
 
 
 class KeptAdmin(OwnedAdmin):

@@ -8,22 +8,28 @@ from django.utils.safestring import SafeString
 from monitoring import clock
 from monitoring.models import MonitoringDecision, SignalAnalysis
 
-from .base import RecordAdmin, all_fields, link, list_link, number, pretty, tag
+from .base import LogAdmin, all_fields, link, list_link, number, pretty, tag
 
 DECISION_TONES = {"enter_trade": "good", "enter": "good", "bad_setup": "bad", "abandon": "bad"}
 
 
 @admin.register(SignalAnalysis)
-class SignalAnalysisAdmin(RecordAdmin):
+class SignalAnalysisAdmin(LogAdmin):
     """One question put to an analyst: prompt, answer, cost."""
 
     owner_path = "user"
     list_display = ("created_at", "kind", "decision_tag", "confidence_text", "signal_link", "analyst", "model", "latency_ms", "cost_usd")
-    list_filter = ("kind", "outcome", "decision", "analyst", "model", "prompt_version")
+    list_filter = (
+        "kind",
+        "outcome",
+        "decision",
+        "analyst",
+        "model",
+        "prompt_version",
+    )
     search_fields = ("signal__symbol", "reasoning", "error")
     list_select_related = ("signal",)
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
+    log_field = "created_at"
     readonly_fields = ("prompt", "answer_as_received", "verdict", "seen", "signal_link", "run_link", "more")
     fields = (
         *all_fields(SignalAnalysis, without=("id", "request", "raw_response", "answer", "snapshot", "signal", "run")),
@@ -68,7 +74,7 @@ class SignalAnalysisAdmin(RecordAdmin):
 
 
 @admin.register(MonitoringDecision)
-class MonitoringDecisionAdmin(RecordAdmin):
+class MonitoringDecisionAdmin(LogAdmin):
     """What was decided on a waiting setup."""
 
     owner_path = "signal__user"
@@ -76,8 +82,7 @@ class MonitoringDecisionAdmin(RecordAdmin):
     list_filter = ("decision", "signal__trader", "signal__interval")
     search_fields = ("signal__symbol", "reasoning")
     list_select_related = ("signal", "analysis")
-    date_hierarchy = "timestamp"
-    ordering = ("-timestamp",)
+    log_field = "timestamp"
     readonly_fields = ("candle", "plan", "values", "market", "analysis_link", "signal_link")
     fields = (
         *all_fields(

@@ -15,7 +15,7 @@ from monitoring import audit, clock, intake
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import ScreeningCheck, Signal, Trader
 
-from .base import KeptAdmin, RecordAdmin, actor_of, join, link, list_link, page_link, pretty, sees_all, tag
+from .base import KeptAdmin, LogAdmin, RecordAdmin, actor_of, join, link, list_link, page_link, pretty, sees_all, tag
 
 STATUS_TONES = {"in_position": "good", "ready": "good", "monitoring": "info", "expired": "quiet", "closed": "quiet"}
 STATE_TONES = {"running": "good", "paused": "warn", "archived": "quiet"}
@@ -121,7 +121,7 @@ class SignalAdmin(RecordAdmin):
     list_filter = ("status", "source", "side", "interval", "trader")
     search_fields = ("symbol", "external_id", "close_reason", "trader__name")
     list_select_related = ("trader",)
-    date_hierarchy = "created_at"
+    when_field = "created_at"
     ordering = ("-created_at",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -182,7 +182,7 @@ class SignalAdmin(RecordAdmin):
 
 
 @admin.register(ScreeningCheck)
-class ScreeningCheckAdmin(RecordAdmin):
+class ScreeningCheckAdmin(LogAdmin):
     """Every look at a trader's conditions."""
 
     owner_path = "trader__user"
@@ -190,8 +190,7 @@ class ScreeningCheckAdmin(RecordAdmin):
     list_filter = ("status", "interval", "trader")
     search_fields = ("symbol", "reason")
     list_select_related = ("trader", "signal")
-    date_hierarchy = "created_at"
-    ordering = ("-id",)
+    log_field = "created_at"
 
     @admin.display(description="Candle", ordering="candle_time")
     def candle(self, check: ScreeningCheck) -> str:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from monitoring import clock, schedules
 from monitoring.models import WorkflowRun, WorkflowSchedule
 
-from .base import RecordAdmin, actor_of, all_fields, join, link, list_link, page_link, tag
+from .base import LogAdmin, RecordAdmin, actor_of, all_fields, join, link, list_link, page_link, tag
 
 RUN_TONES = {"decided": "good", "skipped": "quiet", "failed": "bad", "late": "warn", "due": "info", "claimed": "info"}
 
@@ -71,7 +71,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
     list_filter = (StateFilter, "workflow_type", "interval", "trader", EntityFilter)
     search_fields = ("symbol", "trader__name", "last_error", "stop_note")
     list_select_related = ("trader",)
-    date_hierarchy = "started_at"
+    when_field = "started_at"
     ordering = ("-is_active", "-started_at")
     actions = ("disable", "enable")
     readonly_fields = (*all_fields(WorkflowSchedule), "more")
@@ -165,7 +165,7 @@ class WorkflowScheduleAdmin(RecordAdmin):
 
 
 @admin.register(WorkflowRun)
-class WorkflowRunAdmin(RecordAdmin):
+class WorkflowRunAdmin(LogAdmin):
     """The close ledger: which closes were owed, and what came of each."""
 
     owner_path = "schedule__user"
@@ -173,8 +173,7 @@ class WorkflowRunAdmin(RecordAdmin):
     list_filter = ("status", "reason", "gap", "schedule__workflow_type", "schedule__interval")
     search_fields = ("schedule__symbol", "reason")
     list_select_related = ("schedule",)
-    date_hierarchy = "created_at"
-    ordering = ("-created_at",)
+    log_field = "created_at"
 
     @admin.display(description="Candle", ordering="candle_time")
     def close(self, run: WorkflowRun) -> str:

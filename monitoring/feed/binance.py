@@ -84,6 +84,10 @@ class BinanceSpot(CandleVenue):
             found.append(self._candle(symbol, interval, [*row[:6], row[7], row[8]]))
         return parsing.final_rows(found, now_ms=now_ms)
 
+    def newest_row(self, body: Any) -> Sequence[Any] | None:
+        found = parsing.rows(body)
+        return parsing.rows(found[-1])[:5] if found else None
+
     def time_call(self) -> RestCall:
         return RestCall(f"{self.rest_path}/time", {})
 

@@ -88,6 +88,10 @@ class BybitLinear(CandleVenue):
             found.append(self._candle(symbol, interval, parsing.integer_text(row[0]), row[1:7]))
         return parsing.final_rows(sorted(found, key=lambda candle: candle.open_time), now_ms=now_ms)
 
+    def newest_row(self, body: Any) -> Sequence[Any] | None:
+        found = _listed(body)
+        return parsing.rows(found[0])[:5] if found else None
+
     def time_call(self) -> RestCall:
         return RestCall("/v5/market/time", {})
 

@@ -90,6 +90,24 @@ class ClosedCandle:
 
 
 @dataclass(frozen=True)
+class FormingCandle:
+    """A candle that is still open, as it stands; never judged, only shown. Open time in ms, prices in quote."""
+
+    symbol: str
+    interval: str
+    open_time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+    def __post_init__(self) -> None:
+        """:raises BadFrame: if a price is not finite or not positive"""
+        if not all(price.is_finite() and price > 0 for price in (self.open, self.high, self.low, self.close)):
+            raise BadFrame("a price is not finite or not positive")
+
+
+@dataclass(frozen=True)
 class Quote:
     """The best bid and ask of a symbol at a moment in ms; None where a side is empty."""
 
@@ -204,6 +222,9 @@ class Adapter(Protocol):
 
     def candles(self, body: Any, *, symbol: str, interval: str, now_ms: int) -> list[ClosedCandle]:
         """The closed candles of such an answer, oldest first; one still open is left out."""
+
+    def newest_row(self, body: Any) -> Sequence[Any] | None:
+        """Open time and four prices, as they were sent, of the newest row of such an answer; None where a venue gives no such rows."""
 
     def time_call(self) -> RestCall:
         """The call for the exchange's own time."""

@@ -85,6 +85,10 @@ class Okx(CandleVenue):
         found = [c for row in _data(body) if (c := self._candle(symbol, interval, row))]
         return sorted(found, key=lambda candle: candle.open_time)
 
+    def newest_row(self, body: Any) -> Sequence[Any] | None:
+        found = _data(body)
+        return parsing.rows(found[0])[:5] if found else None
+
     def time_call(self) -> RestCall:
         return RestCall("/api/v5/public/time", {})
 

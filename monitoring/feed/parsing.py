@@ -10,7 +10,7 @@ import orjson
 
 from monitoring import intervals
 
-from .contract import BadFrame, ClosedCandle
+from .contract import BadFrame, ClosedCandle, FormingCandle
 
 LONGEST_NUMBER = 40
 LONGEST_NAME = 128
@@ -71,6 +71,14 @@ def final_rows(candles: Sequence[ClosedCandle], *, now_ms: int) -> list[ClosedCa
         if intervals.close_time(open_time=newest.open_time, interval=newest.interval) + LONGEST_LAG_MS <= now_ms:
             found.append(newest)
     return [c for c in found if intervals.close_time(open_time=c.open_time, interval=c.interval) <= now_ms]
+
+
+def forming(row: Sequence[Any], *, symbol: str, interval: str) -> FormingCandle:
+    """A row of open time and four prices, whose candle is still open. :raises BadFrame:"""
+    opened, *prices = row
+    if len(prices) != 4:
+        raise BadFrame("a candle row is too short")
+    return FormingCandle(symbol, interval, int(opened) if isinstance(opened, int) else integer_text(opened), *map(decimal, prices))
 
 
 def name(value: Any) -> str:

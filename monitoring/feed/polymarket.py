@@ -98,6 +98,9 @@ class Polymarket:
         ]
         return parsing.final_rows(found, now_ms=now_ms)
 
+    def newest_row(self, body: Any) -> Sequence[Any] | None:
+        return None  # candles are built here, from ticks
+
     def time_call(self) -> RestCall:
         return RestCall("/time", {})
 

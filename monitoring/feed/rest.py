@@ -11,8 +11,8 @@ import requests
 
 from monitoring import clock, intervals
 
-from . import registry
-from .contract import BadFrame, ClosedCandle, InstrumentInfo, RestCall, RestDown, RestLimited, RestNotAsked, RestRefused
+from . import parsing, registry
+from .contract import BadFrame, ClosedCandle, FormingCandle, InstrumentInfo, RestCall, RestDown, RestLimited, RestNotAsked, RestRefused
 from .exchange_time import ExchangeTime, Quiet
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 15
@@ -30,7 +30,10 @@ class RestClient:
     Clients of one market share `time` and `quiet`, so that one that is told to be silent silences all.
     """
 
-    def __init__(self, *, market: str, time: ExchangeTime | None = None, quiet: Quiet | None = None) -> None:
+    def __init__(
+        self, *, market: str, time: ExchangeTime | None = None, quiet: Quiet | None = None, read_timeout_s: float = READ_TIMEOUT_S
+    ) -> None:
+        self._timeouts = (CONNECT_TIMEOUT_S, read_timeout_s)
         self._adapter = registry.adapter(market)
         self._session = requests.Session()
         self._time, self._quiet = time or ExchangeTime(), quiet or Quiet()
@@ -68,6 +71,15 @@ class RestClient:
             yield page
             start = page[-1].open_time + length
 
+    def forming(self, *, symbol: str, interval: str) -> FormingCandle | None:
+        """The candle that is open now, as it stands; None where the venue tells of none."""
+        if not self._adapter.sends_candles:
+            return None
+        start = intervals.open_time_at(at_ms=clock.now_ms(), interval=interval)
+        row = self._adapter.newest_row(self._get(self._adapter.candles_call(symbol=symbol, interval=interval, start=start, limit=1)))
+        found = parsing.forming(row, symbol=symbol, interval=interval) if row else None
+        return found if found and found.open_time >= start else None
+
     def _get(self, call: RestCall) -> Any:
         if (left := self._quiet.left_s) > 0:
             raise RestNotAsked(f"{call.path}: not asked, to be left alone", retry_after_s=left)
@@ -75,7 +87,7 @@ class RestClient:
             answer = self._session.get(
                 f"{registry.rest_address(self._adapter.market, api=call.api)}{call.path}",
                 params=dict(call.query),
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=self._timeouts,
                 allow_redirects=False,
                 stream=True,
             )

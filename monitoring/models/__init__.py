@@ -9,6 +9,7 @@ from .operations import Heartbeat, Installation
 from .rollout import MonitoringRollout
 from .schedules import WorkflowRun, WorkflowSchedule
 from .signals import ScreeningCheck, Signal
+from .statistics import QuestionDay, RolledDay
 from .traders import Trader
 from .users import User
 
@@ -28,6 +29,8 @@ __all__ = [
     "MonitoringRollout",
     "NotificationDelivery",
     "NotificationTarget",
+    "QuestionDay",
+    "RolledDay",
     "ScreeningCheck",
     "Signal",
     "SignalAnalysis",

@@ -36,6 +36,7 @@ class BudgetReservation(models.Model):
             models.Index(fields=["endpoint"], condition=Q(finished_at__isnull=True), name="reservation_open"),
             models.Index(fields=["endpoint", "sent_at"], name="reservation_sent"),
             models.Index(fields=["day"], name="reservation_by_day"),
+            models.Index(fields=["-granted_at"], name="reservation_newest"),
         ]
 
     def __str__(self) -> str:

@@ -99,7 +99,10 @@ class MonitoringDecision(models.Model):
             models.CheckConstraint(condition=Q(decision__in=["enter", "continue", "abandon"]), name="monitoring_decision_is_known"),
             models.CheckConstraint(condition=Q(confidence__gte=0, confidence__lte=1), name="monitoring_confidence_is_fraction"),
         ]
-        indexes = [models.Index(fields=["signal", "-timestamp"], name="monitoring_by_signal")]
+        indexes = [
+            models.Index(fields=["signal", "-timestamp"], name="monitoring_by_signal"),
+            models.Index(fields=["-timestamp"], name="monitoring_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.decision} at {self.price}"

@@ -110,7 +110,10 @@ class NotificationDelivery(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["event", "user", "target"], nulls_distinct=False, name="delivery_once"),
         ]
-        indexes = [models.Index(fields=["created_at"], condition=Q(status="pending"), name="delivery_pending")]
+        indexes = [
+            models.Index(fields=["created_at"], condition=Q(status="pending"), name="delivery_pending"),
+            models.Index(fields=["-created_at"], name="delivery_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.event_id} to {self.user_id}: {self.status}"

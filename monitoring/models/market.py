@@ -70,6 +70,7 @@ class Candle(models.Model):
                 name="candle_is_sane",
             ),
         ]
+        indexes = [models.Index(fields=["-received_at"], name="candle_newest")]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval} {self.open_time}"

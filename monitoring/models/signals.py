@@ -66,6 +66,7 @@ class Signal(models.Model):
         indexes = [
             models.Index(fields=["created_at"], condition=Q(status__in=["new", "analyzing", "ready"]), name="signal_in_passing_state"),
             models.Index(fields=["trader", "-created_at"], name="signal_by_trader"),
+            models.Index(fields=["-created_at"], name="signal_newest"),
         ]
 
     def __str__(self) -> str:
@@ -97,7 +98,10 @@ class ScreeningCheck(models.Model):
     class Meta:
         db_table = "screenings"
         constraints = [models.UniqueConstraint(fields=["trader", "symbol", "interval", "candle_time"], name="screening_once")]
-        indexes = [models.Index(fields=["market", "interval", "candle_time"], condition=Q(status="due"), name="screening_due")]
+        indexes = [
+            models.Index(fields=["market", "interval", "candle_time"], condition=Q(status="due"), name="screening_due"),
+            models.Index(fields=["-created_at"], name="screening_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.interval} {self.candle_time}: {self.status}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from monitoring.admin.base import RecordAdmin, all_fields, join, link, list_link, number, page_link, pretty, tag
+from monitoring.admin.base import LogAdmin, RecordAdmin, all_fields, join, link, list_link, number, page_link, pretty, tag
 from positions.models import Fill, Order, Position, PositionManagementDecision
 
 STATUS_TONES = {"open": "good", "opening": "info", "closing": "warn", "closed": "quiet"}
@@ -22,7 +22,7 @@ class PositionAdmin(RecordAdmin):
     list_filter = ("status", "side", "close_reason", "account", "trader")
     search_fields = ("symbol", "trader__name", "close_reason")
     list_select_related = ("trader", "account", "signal")
-    date_hierarchy = "created_at"
+    when_field = "created_at"
     ordering = ("-created_at",)
     readonly_fields = ("signal_link", "more")
     fields = (*all_fields(Position, without=("id", "signal", "lease_until")), *readonly_fields)
@@ -72,7 +72,7 @@ class PositionAdmin(RecordAdmin):
 
 
 @admin.register(Order)
-class OrderAdmin(RecordAdmin):
+class OrderAdmin(LogAdmin):
     """The order journal."""
 
     owner_path = "position__trader__user"
@@ -80,8 +80,7 @@ class OrderAdmin(RecordAdmin):
     list_filter = ("status", "leg", "side", "type", "cause")
     search_fields = ("position__symbol", "client_order_id", "exchange_order_id", "error")
     list_select_related = ("position", "analysis")
-    date_hierarchy = "intended_at"
-    ordering = ("-intended_at",)
+    log_field = "intended_at"
     readonly_fields = ("position_link", "why", "fills")
     fields = (*all_fields(Order, without=("id", "position", "analysis")), *readonly_fields)
 
@@ -111,7 +110,7 @@ class OrderAdmin(RecordAdmin):
 
 
 @admin.register(Fill)
-class FillAdmin(RecordAdmin):
+class FillAdmin(LogAdmin):
     """What really traded."""
 
     owner_path = "order__position__trader__user"
@@ -119,8 +118,7 @@ class FillAdmin(RecordAdmin):
     list_filter = ("order__leg", "fee_currency")
     search_fields = ("exchange_trade_id", "order__client_order_id", "order__position__symbol")
     list_select_related = ("order__position", "order__analysis")
-    date_hierarchy = "at"
-    ordering = ("-at",)
+    log_field = "at"
 
     @admin.display(description="Order")
     def order_link(self, row: Fill) -> str | SafeString:
@@ -140,7 +138,7 @@ class FillAdmin(RecordAdmin):
 
 
 @admin.register(PositionManagementDecision)
-class PositionManagementDecisionAdmin(RecordAdmin):
+class PositionManagementDecisionAdmin(LogAdmin):
     """What was decided about open positions."""
 
     owner_path = "position__trader__user"
@@ -148,8 +146,7 @@ class PositionManagementDecisionAdmin(RecordAdmin):
     list_filter = ("action", "position__trader")
     search_fields = ("position__symbol", "reasoning", "outcome")
     list_select_related = ("position", "analysis")
-    date_hierarchy = "timestamp"
-    ordering = ("-timestamp",)
+    log_field = "timestamp"
     readonly_fields = ("details", "values", "risk", "position_link", "analysis_link")
     fields = (
         *all_fields(PositionManagementDecision, without=("id", "action_details", "indicators", "risk_assessment", "position", "analysis")),

@@ -52,6 +52,7 @@ class PositionManagementDecision(models.Model):
         ]
         indexes = [
             models.Index(fields=["position", "-timestamp"], name="management_by_position"),
+            models.Index(fields=["-timestamp"], name="management_newest"),
             models.Index(fields=["signal"], condition=Q(signal__isnull=False), name="management_by_signal"),
             models.Index(fields=["created_at"], condition=Q(outcome=""), name="management_not_acted_on"),
         ]

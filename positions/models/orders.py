@@ -85,6 +85,7 @@ class Order(models.Model):
                 condition=Q(status__in=["intended", "sent", "open", "partially_filled", "unknown"]),
                 name="order_live_by_position",
             ),
+            models.Index(fields=["-intended_at"], name="order_newest"),
         ]
 
     def __str__(self) -> str:
@@ -111,6 +112,7 @@ class Fill(models.Model):
             models.UniqueConstraint(fields=["account", "exchange_trade_id"], name="fill_once_per_trade"),
             models.CheckConstraint(condition=Q(price__gt=0, quantity__gt=0), name="fill_amounts_positive"),
         ]
+        indexes = [models.Index(fields=["-at"], name="fill_newest")]
 
     def __str__(self) -> str:
         return f"{self.quantity} at {self.price}"

@@ -69,6 +69,7 @@ class Position(models.Model):
         indexes = [
             models.Index(fields=["market", "symbol"], condition=~Q(status="closed"), name="position_open_by_symbol"),
             models.Index(fields=["trader", "-opened_at"], name="position_by_trader"),
+            models.Index(fields=["-created_at"], name="position_newest"),
         ]
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ export class Chart {
     this.target = this.api.addSeries(LC.LineSeries, { lineType: LC.LineType.WithSteps, lineWidth: 2, priceLineVisible: false });
     this.markers = LC.createSeriesMarkers(this.candles, []);
     this.entry = null;
+    this.forming = null;
     this.api.subscribeClick((point) => point.hoveredObjectId && onMarker(String(point.hoveredObjectId)));
     new MutationObserver(() => this.colour()).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.colour());
@@ -36,6 +37,16 @@ export class Chart {
     if (this.data) this.draw(this.data, false);
   }
 
+  // The candle that is still open, in grey; it is gone as soon as the closed one is there.
+  form(candle) {
+    this.forming = candle;
+    const last = this.data?.candles.at(-1)?.time;
+    if (!candle || last === undefined || candle.time <= last) return;
+    this.node.dataset.forming = candle.time;
+    const grey = token("--fg3");
+    this.candles.update({ ...candle, color: grey, wickColor: grey, borderColor: grey });
+  }
+
   draw(data, fit = true) {
     this.data = data;
     const lowest = data.candles.length ? Math.min(...data.candles.slice(-50).map((candle) => candle.low)) : 1;
@@ -49,6 +60,7 @@ export class Chart {
     this.markers.setMarkers(data.markers.map((marker) => ({ ...marker, color: token(TONES[marker.tone] || "--fg3") })));
     if (this.entry) this.candles.removePriceLine(this.entry);
     this.entry = data.entry ? this.candles.createPriceLine({ price: data.entry, color: token("--blue"), lineStyle: LC.LineStyle.Dashed, title: "entry" }) : null;
+    this.form(this.forming);
     if (fit) this.api.timeScale().setVisibleLogicalRange({ from: Math.max(0, data.candles.length - 120), to: data.candles.length + 4 });
   }
 }

@@ -1,6 +1,7 @@
 // The page of one position: its chart, and a note when something happened to it since the page was drawn.
 
 import { Chart } from "./chart.js";
+import { follow } from "./forming.js";
 import { on } from "./shell.js";
 
 const page = document.getElementById("position");
@@ -24,4 +25,4 @@ on("events", (events) => {
   }, 500);
 });
 
-refresh(true).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });
+refresh(true).then(() => follow(chart, page.dataset)).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });

@@ -1,6 +1,7 @@
 // The page of one workflow: chart, closes, and the chosen decision, fetched again when the workflow does something.
 
 import { Chart } from "./chart.js";
+import { follow } from "./forming.js";
 import { on } from "./shell.js";
 
 const page = document.getElementById("workflow");
@@ -58,4 +59,4 @@ on("events", (events) => {
   pending = setTimeout(() => { pending = 0; refresh(false).catch(() => {}); }, 300);
 });
 
-refresh(true).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });
+refresh(true).then(() => follow(chart, page.dataset)).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });

@@ -17,6 +17,7 @@ JUDGED = """
     SELECT s.id FROM workflow_schedules s JOIN position_management_decisions d ON d.position_id = s.entity_id
      WHERE s.workflow_type = 'position_management' GROUP BY s.id HAVING count(*) >= 3 LIMIT 1
 """
+ACTIVE = "SELECT id FROM workflow_schedules WHERE is_active ORDER BY started_at DESC LIMIT 1"
 
 # An open position on a paper account, in a symbol that has no instrument and no candle; and the symbol's return.
 GONE = """
@@ -177,6 +178,20 @@ def test_a_decision_can_be_read_with_its_chart_and_evidence(desk: RunningDesk, c
     page.goto(f"{desk.url}positions/{position}/")
     wait_for(page, "() => document.querySelectorAll('#chart canvas').length > 0")
     assert "Stop history" in page.inner_text("main")
+    assert complaints == []
+    page.close()
+
+
+def test_the_forming_candle_is_shown_and_said_to_be_never_used(desk: RunningDesk, context: BrowserContext) -> None:
+    page, complaints = opened(context, desk.url)
+
+    def shown() -> bool:
+        page.goto(f"{desk.url}workflows/{desk.one(ACTIVE)}/")
+        return page.locator(".key-forming").count() > 0
+
+    wait_until(shown, seconds=120, what="a workflow that is active while its page is opened")
+    assert "still forming, never used for a decision" in page.inner_text(".legend")
+    wait_for(page, "() => Number(document.getElementById('chart').dataset.forming) > 0")
     assert complaints == []
     page.close()
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from django.db import connection
-
 from desk import demo
 from monitoring import closes, intake, intervals, sweeps
 from monitoring.feed.contract import ClosedCandle
@@ -24,12 +22,6 @@ INTERVAL = "5m"
 LENGTH = intervals.length_ms(INTERVAL)
 LATENCY_MS = 400
 HAND_RAISED_EVERY = 24
-
-
-def _analyze() -> None:
-    """A day passes here in a minute: faster than PostgreSQL gathers its statistics by itself."""
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
 
 
 @dataclass
@@ -50,7 +42,6 @@ class SimulatedDay:
             closes.record(streamed=arrived, now=self.clock.now)
             if number % HAND_RAISED_EVERY == 0:
                 self._raise_by_hand(number)
-                _analyze()
             queue.run_all()
             sweeps.run(now=self.clock.now)
             queue.run_all()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitoring.feed import registry
+from monitoring.feed import parsing, registry
 from monitoring.feed.contract import BadFrame
 from monitoring.feed.frames import SHORTEST_DATA
 
@@ -255,6 +255,15 @@ class TestAdapters:
     def test_a_wrong_open_time_is_refused(self, documented: Documented, adapter, value: Any) -> None:
         with pytest.raises(BadFrame):
             adapter.closed_candles(documented.frame(**{documented.fields[0]: value}))
+
+    def test_the_newest_row_is_the_candle_that_is_still_forming(self, documented: Documented, adapter) -> None:
+        row = adapter.newest_row(documented.rows(3))
+        found = parsing.forming(row, symbol=documented.symbol, interval="1m")
+        assert (found.open_time, found.open, found.close) == (START + 2 * MINUTE, Decimal(NUMBERS[0]), Decimal(NUMBERS[3]))
+        assert adapter.newest_row(documented.rows(0)) is None
+        for junk in ([], [START], [START, "1", "2", "NaN", "4"], [START, "1", "2", "3", 4], ["x", "1", "2", "3", "4"]):
+            with pytest.raises(BadFrame):
+                parsing.forming(junk or [START], symbol=documented.symbol, interval="1m")
 
     def test_rows_are_oldest_first_and_leave_the_unclosed_candle_out(self, documented: Documented, adapter) -> None:
         now = START + 2 * MINUTE + 30_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from desk.benchmarks import analyst, closes, listener, sessions
+from desk.benchmarks import analyst, closes, history, listener, pages, sessions
+from monitoring import clock, rollup
+from monitoring.models import User
 
 DATABASE = "benchmark_app"
 
@@ -20,12 +23,13 @@ class Command(BaseCommand):
     help = "Measure, on a database of its own that is dropped afterwards."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["analyst", "closes", "listener", "sessions"])
+        parser.add_argument("what", choices=["analyst", "closes", "listener", "pages", "sessions"])
         parser.add_argument("--workflows", type=int, nargs="+", default=[100, 1000])
         parser.add_argument("--latency", type=float, default=0.25, help="Seconds until the stub model answers.")
         parser.add_argument("--questions", type=int, default=1000, help="To the analyst, at once.")
         parser.add_argument("--workers", type=int, default=4)
         parser.add_argument("--users", type=int, default=1000, help="With a hundred sessions and a thousand executions each.")
+        parser.add_argument("--decisions", type=int, default=1_000_000, help="In the history that pages are measured on.")
         parser.add_argument("--rounds", type=int, default=3, help="Of the listener's measurements.")
         parser.add_argument("--seconds", type=float, default=4, help="Of each of them.")
         parser.add_argument(
@@ -64,6 +68,24 @@ class Command(BaseCommand):
         self.stdout.write("| call | p50, ms | p95, ms | sequential scans |\n|---|---|---|---|")
         for timing in sessions.measure():
             self.stdout.write(f"| {timing.name} | {timing.p50_ms:.1f} | {timing.p95_ms:.1f} | {timing.scans} |")
+            self.stdout.flush()
+
+    def _pages(self, options: dict[str, Any]) -> None:
+        for done in history.fill(decisions=options["decisions"], now=clock.now()):
+            self.stdout.write(done)
+            self.stdout.flush()
+        administrator, owner = User.objects.create_superuser("benchmark"), User.objects.get(username="owner1")
+        self._table("an administrator, no day summed up", pages.unsummed(who=administrator))
+        while rollup.run(now=clock.now()):
+            pass
+        self._table("an administrator", pages.measure(who=administrator))
+        self._table("the owner of four traders", pages.measure(who=owner))
+
+    def _table(self, who: str, timings: Iterable[pages.Timing]) -> None:
+        self.stdout.write(f"\n{_machine()}; {who}")
+        self.stdout.write("\n| page | p50, ms | p95, ms | slowest address and its median, ms |\n|---|---|---|---|")
+        for timing in timings:
+            self.stdout.write(f"| {timing.name} | {timing.p50_ms:.0f} | {timing.p95_ms:.0f} | {timing.worst} |")
             self.stdout.flush()
 
     def _analyst(self, options: dict[str, Any]) -> None:
