@@ -199,8 +199,13 @@ SESSION_HTTP_HOSTS = {host.lower() for host in env.words("SESSION_HTTP_HOSTS")} 
 
 # --- Exchange accounts ----------------------------------------------------------------------------------------------
 CREDENTIALS_KEY = env.secret("CREDENTIALS_KEY") or env.generated_secret(DATA_DIR / "credentials_key")
-BINANCE_TRADING_URL = env.url("BINANCE_TRADING_URL", default="", schemes={"http", "https"})  # empty: Binance's own
-TRADING_IS_SIMULATED = bool(BINANCE_TRADING_URL) and is_simulated(BINANCE_TRADING_URL)
+# Where signed orders go, by the kind of account; empty: the exchange's own address.
+TRADING_URLS = {
+    "binance": env.url("BINANCE_TRADING_URL", default="", schemes={"http", "https"}),
+    "bybit": env.url("BYBIT_TRADING_URL", default="", schemes={"http", "https"}),
+    "okx": env.url("OKX_TRADING_URL", default="", schemes={"http", "https"}),
+}
+SIMULATED_TRADING = frozenset(kind for kind, url in TRADING_URLS.items() if url and is_simulated(url))
 # How long after an order was sent "no such order" proves nothing: its time window, the server's time-out, and a margin.
 ORDER_SETTLES_SECONDS = float(env.decimal("ORDER_SETTLES_SECONDS", default="25", minimum="0"))
 UNKNOWN_AT_EXCHANGE = env.choice("UNKNOWN_AT_EXCHANGE", default="report", allowed={"report", "adopt"})

@@ -17,6 +17,7 @@ from desk import access
 from monitoring import clock
 from monitoring.admin.base import actor_of
 from positions import arming
+from positions.credentials import Keys
 from positions.models import ExchangeAccount, Position
 
 ARM = "positions.arm_exchangeaccount"
@@ -31,7 +32,7 @@ def account(request: HttpRequest, key: UUID) -> HttpResponse:
     context = {
         "account": found,
         "positions": held.order_by("symbol"),
-        "address": settings.BINANCE_TRADING_URL or "Binance's own",
+        "address": settings.TRADING_URLS.get(found.kind) or "the exchange's own",
         "may_arm": request.user.has_perm(ARM) and found.needs_arming,
     }
     return render(request, "desk/account.html", context)
@@ -39,7 +40,7 @@ def account(request: HttpRequest, key: UUID) -> HttpResponse:
 
 @require_POST
 @staff_member_required
-@sensitive_post_parameters("api_key", "secret")
+@sensitive_post_parameters("api_key", "secret", "passphrase")
 def act(request: HttpRequest, key: UUID) -> HttpResponse:
     """Set the API key, arm or disarm."""
     if not request.user.has_perm(ARM):
@@ -48,7 +49,8 @@ def act(request: HttpRequest, key: UUID) -> HttpResponse:
     try:
         match form.get("action"):
             case "keys":
-                arming.set_keys(found, api_key=form.get("api_key", ""), secret=form.get("secret", ""), actor=actor, now=now)
+                keys = Keys(form.get("api_key", ""), form.get("secret", ""), form.get("passphrase", ""))
+                arming.set_keys(found, keys=keys, actor=actor, now=now)
                 messages.success(request, "The API key is kept, encrypted. The account is disarmed.")
             case "arm":
                 typed = {name: form.get(name, "") for name in ("cap", "name", "reason")}

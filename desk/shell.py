@@ -32,7 +32,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         ("Records", reverse("admin:index"), "table"),
     ]
     active = max((url for _, url, _ in items if path.startswith(url) and (url != "/" or path == "/")), key=len, default="")
-    live = not settings.TRADING_IS_SIMULATED and ExchangeAccount.objects.filter(is_live=True).exists()
+    live = ExchangeAccount.objects.filter(is_live=True).exclude(kind__in=settings.SIMULATED_TRADING).exists()
     newest = Event.objects.order_by("-seq").exclude(seq=None).values_list("seq", flat=True).first() or 0
     return {
         "shell": {

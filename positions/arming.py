@@ -31,7 +31,7 @@ class ArmingError(ValueError):
     """It can't be done like this."""
 
 
-def set_keys(account: ExchangeAccount, *, api_key: str, secret: str, actor: Actor, now: datetime) -> None:
+def set_keys(account: ExchangeAccount, *, keys: Keys, actor: Actor, now: datetime) -> None:
     """
     Keep an API key, encrypted. The account is disarmed: a new key has to be allowed anew.
 
@@ -39,18 +39,21 @@ def set_keys(account: ExchangeAccount, *, api_key: str, secret: str, actor: Acto
     """
     if not account.needs_arming:
         raise ArmingError("a paper account has no API key")
-    if not api_key.strip() or not secret.strip():
+    keys = Keys(*(part.strip() for part in (keys.api_key, keys.secret, keys.passphrase)))
+    if not keys.api_key or not keys.secret:
         raise ArmingError("the API key and its secret are both needed")
+    if account.has_passphrase and not keys.passphrase:
+        raise ArmingError("a key of OKX has a passphrase; it is needed as well")
     before = account.api_key_hint
-    account.credentials = credentials.seal(Keys(api_key.strip(), secret.strip()))
-    account.api_key_hint = f"…{api_key.strip()[-4:]}"
+    account.credentials = credentials.seal(keys)
+    account.api_key_hint = f"…{keys.api_key[-4:]}"
     with transaction.atomic():
         if account.is_live:
             _write(account, is_armed=False, cap=None, reason="its API key was changed", actor=actor, now=now)
         account.save(update_fields=["credentials", "api_key_hint"])
         subject = ("account", str(account.id))
-        keys = {"api_key": before}, {"api_key": account.api_key_hint}
-        audit.record(action="set keys", subject=subject, actor=actor, before=keys[0], after=keys[1], reason="", now=now)
+        hints = {"api_key": before}, {"api_key": account.api_key_hint}
+        audit.record(action="set keys", subject=subject, actor=actor, before=hints[0], after=hints[1], reason="", now=now)
 
 
 def arm(account: ExchangeAccount, *, cap: str, name: str, reason: str, actor: Actor, now: datetime) -> Balance:
@@ -64,7 +67,7 @@ def arm(account: ExchangeAccount, *, cap: str, name: str, reason: str, actor: Ac
     if name.strip() != account.name:
         raise ArmingError(f"type the account's name, {account.name}, to arm it")
     limit, reason = _amount(cap), _checked(reason)
-    if settings.CLOCK_SPEED != 1 and not settings.TRADING_IS_SIMULATED:
+    if settings.CLOCK_SPEED != 1 and not account.is_simulated:
         raise ArmingError("the clock runs at another speed than the exchange's")
     try:
         balance = orders.balance(account)

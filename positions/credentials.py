@@ -24,6 +24,7 @@ class Keys:
 
     api_key: str
     secret: str
+    passphrase: str = ""  # OKX's keys have one besides
 
     def __repr__(self) -> str:
         return "Keys(…)"
@@ -35,7 +36,7 @@ class CredentialsError(Exception):
 
 def seal(keys: Keys) -> bytes:
     """What is kept in the row."""
-    return _cipher().encrypt(json.dumps([keys.api_key, keys.secret]).encode())
+    return _cipher().encrypt(json.dumps([keys.api_key, keys.secret, keys.passphrase]).encode())
 
 
 def opened(sealed: bytes | memoryview | None) -> Keys:
@@ -43,10 +44,10 @@ def opened(sealed: bytes | memoryview | None) -> Keys:
     if not sealed:
         raise CredentialsError("the account has no API key")
     try:
-        api_key, secret = json.loads(_cipher().decrypt(bytes(sealed)))
+        parts = json.loads(_cipher().decrypt(bytes(sealed)))
     except InvalidToken as error:
         raise CredentialsError("the API key was encrypted under another CREDENTIALS_KEY; enter it again") from error
-    return Keys(api_key, secret)
+    return Keys(*parts)  # of before there were passphrases: two
 
 
 def _cipher() -> MultiFernet:

@@ -133,7 +133,7 @@ class Desk:
         from positions import credentials
         from positions.credentials import Keys
         from positions.models import ExchangeAccount
-        from positions.simulator.gateway import secret_of
+        from positions.simulator.access import secret_of
         from tests.support.factories import NEVER, make_instruments, make_profile, make_trader, make_user
 
         market = "binance_futures"
@@ -336,10 +336,10 @@ def hurry() -> None:
     from django.conf import settings
 
     from positions import orders, protection, reconciliation, trading
-    from positions.exchange import ccxt_client
+    from positions.exchange import binance_client
     from positions.simulator import faults, gateway
 
-    ccxt_client.REST_MS = 0
+    binance_client.REST_MS = 0
     settings.ORDER_SETTLES_SECONDS, reconciliation.UNSENT_S = 0.05, 0.0
     orders.FIRST_PAUSE_S, orders.LONGEST_PAUSE_S = 0.02, 0.2
     protection.FIRST_PAUSE_S, protection.LONGEST_PAUSE_S, protection.RETRY_BUDGET_S = 0.05, 0.3, 5.0
@@ -355,7 +355,7 @@ def work(number: int, first: int, runs: int, workers: int) -> Result:
 
     result, began = Result(), time.monotonic()
     with venue_server() as server:
-        settings.BINANCE_TRADING_URL = server.url
+        settings.TRADING_URLS = dict.fromkeys(settings.TRADING_URLS, server.url)
         desk = Desk(server, number)
         desk.learn()
         desk._leave_flat()

@@ -23,6 +23,7 @@ from django.urls import reverse
 
 from desk import stats
 from monitoring import clock
+from monitoring.admin.base import LogAdmin
 from monitoring.models import User, WorkflowRun, WorkflowSchedule
 from positions.models import Position
 
@@ -59,7 +60,7 @@ def measure(*, who: User, seed: int = 7) -> Iterator[Timing]:
         if (answer := client.get(address)).status_code == 200:
             links = [address + link for link in _links(answer.content.decode())]
             searched = [f"{address}?q={text}" for text in ("S7USDT", "nothing-like-it")] if registered.search_fields else []
-            if searched and getattr(registered, "when_field", ""):
+            if searched and isinstance(registered, LogAdmin):
                 searched.append(f"{searched[1]}&when={clock.now() - timedelta(days=45):%Y-%m}")
             yield _timed(client, f"list of {model._meta.verbose_name_plural}", [address, *links, *searched], calls=4)
 

@@ -26,7 +26,7 @@ from monitoring import clock
 
 WINDOW = 50_000
 REACHED = 10_000
-RECENT = 10_000
+RECENT = 3_000
 MONTHS = 12
 WHEN = "when"
 LAST_DAY = "24h"
@@ -93,9 +93,10 @@ class MonthOrDay(admin.FieldListFilter):
 class RecentValues(admin.AllValuesFieldListFilter):
     """The values that occur in the newest rows, and the chosen one; all of them would be a look at every row."""
 
-    def __init__(self, field: Any, request: HttpRequest, *args: Any, field_path: str) -> None:
-        super().__init__(field, request, *args, field_path=field_path)
+    def __init__(self, field: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(field, request, *args, **kwargs)
         _, model, model_admin = args
+        field_path = kwargs["field_path"]
         newest = model._default_manager.order_by(*model_admin.get_ordering(request)).values_list(field_path, flat=True)[:RECENT]
         chosen = [self.lookup_val[-1]] if self.lookup_val else []
         values = {value for value in newest.iterator() if value not in ("", None)} | set(chosen)

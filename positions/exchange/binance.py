@@ -9,12 +9,11 @@ idempotency key there: it is accepted again once the first order has filled. Sto
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from .ccxt_client import Caller
+from .calling import Caller, complete, text
 from .contract import (
     BUY,
     CANCELED,
@@ -36,7 +35,6 @@ from .contract import (
     Rejected,
     Resting,
     TradeReport,
-    Unclear,
 )
 
 QUOTE = "USDT"
@@ -55,7 +53,6 @@ STATUS = {
 }
 ALGO_STATUS = {"NEW": OPEN, "TRIGGERING": OPEN, "CANCELED": CANCELED, "EXPIRED": CANCELED, "REJECTED": REJECTED}
 SIDES = {BUY: "BUY", SELL: "SELL"}
-LISTING_TRIES, LISTING_PAUSE_S = 6, 0.1
 HEDGE_MODE, SAME_MARGIN = "true", "binance_4046"
 
 
@@ -71,9 +68,9 @@ class BinanceSpot:
         kinds = {MARKET: "MARKET", LIMIT: "LIMIT", STOP_MARKET: "STOP_LOSS"}
         params = {**_common(request), "type": kinds[request.type], "newClientOrderId": request.client_order_id, "newOrderRespType": "FULL"}
         if request.type == LIMIT:
-            params |= {"price": _text(request.price), "timeInForce": "GTC"}
+            params |= {"price": text(request.price), "timeInForce": "GTC"}
         if request.type == STOP_MARKET:
-            params["stopPrice"] = _text(request.trigger_price)
+            params["stopPrice"] = text(request.trigger_price)
         answer = self._caller.send("privatePostOrder", params)
         if "status" not in answer:  # a stop is acknowledged only
             return OrderReport(request.client_order_id, str(answer["orderId"]), OPEN, Decimal(0), None, str(answer["orderId"]))
@@ -88,7 +85,7 @@ class BinanceSpot:
         return _spot_report(self._caller.get("privateGetOrder", {"symbol": symbol, "origClientOrderId": client_order_id}))
 
     def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
-        return _listed(lambda: self._trades(symbol, report), report)
+        return complete(lambda: self._trades(symbol, report), report)
 
     def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
         return _listed_trades(self._caller.get("privateGetMyTrades", {"symbol": symbol, "startTime": since_ms, "limit": 1000}))
@@ -131,11 +128,11 @@ class BinanceFutures:
         params = {**_common(request), "reduceOnly": "true" if request.reduce_only else "false"}
         if request.type == STOP_MARKET:
             conditional = {"algoType": "CONDITIONAL", "type": "STOP_MARKET", "workingType": "CONTRACT_PRICE"}
-            params |= {**conditional, "triggerPrice": _text(request.trigger_price), "clientAlgoId": request.client_order_id}
+            params |= {**conditional, "triggerPrice": text(request.trigger_price), "clientAlgoId": request.client_order_id}
             return self._algo_report(self._caller.send("fapiPrivatePostAlgoOrder", params))
         params |= {"type": request.type.upper(), "newClientOrderId": request.client_order_id, "newOrderRespType": "RESULT"}
         if request.type == LIMIT:
-            params |= {"price": _text(request.price), "timeInForce": "GTC"}
+            params |= {"price": text(request.price), "timeInForce": "GTC"}
         return _futures_report(self._caller.send("fapiPrivatePostOrder", params))
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
@@ -157,7 +154,7 @@ class BinanceFutures:
             return self._algo_report(self._caller.get("fapiPrivateGetAlgoOrder", {"clientAlgoId": client_order_id}))
 
     def trades(self, *, symbol: str, report: OrderReport) -> list[TradeReport]:
-        return _listed(lambda: self._trades(symbol, report), report)
+        return complete(lambda: self._trades(symbol, report), report)
 
     def trades_since(self, *, symbol: str, since_ms: int) -> list[ListedTrade]:
         return _listed_trades(self._caller.get("fapiPrivateGetUserTrades", {"symbol": symbol, "startTime": since_ms, "limit": 1000}))
@@ -216,19 +213,8 @@ class BinanceFutures:
         self._prepared.add(symbol)
 
 
-def _listed(read: Callable[[], list[TradeReport]], report: OrderReport) -> list[TradeReport]:
-    """The fills once they add up: an exchange lists them a moment after it has filled the order."""
-    for left in reversed(range(LISTING_TRIES)):
-        found = read() if report.fills_id else []
-        if sum((trade.quantity for trade in found), Decimal(0)) >= report.filled:
-            return found
-        if left:
-            time.sleep(LISTING_PAUSE_S)  # nothing tells when they are listed
-    raise Unclear(f"the fills of order {report.exchange_order_id} do not add up to {report.filled} yet")
-
-
 def _common(request: OrderRequest) -> dict[str, str]:
-    return {"symbol": request.symbol, "side": SIDES[request.side], "quantity": _text(request.quantity)}
+    return {"symbol": request.symbol, "side": SIDES[request.side], "quantity": text(request.quantity)}
 
 
 def _spot_report(row: Mapping[str, Any]) -> OrderReport:
@@ -280,8 +266,3 @@ def _resting_algo(row: Mapping[str, Any]) -> Resting:
     return Resting(
         row["clientAlgoId"], str(row["algoId"]), row["symbol"], side, kind, Decimal(row["quantity"]), Decimal(row["triggerPrice"])
     )
-
-
-def _text(number: Decimal | None) -> str:
-    assert number is not None
-    return f"{number.normalize():f}"

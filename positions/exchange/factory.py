@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,11 +15,17 @@ from django.db.models import Sum
 
 from monitoring import clock
 from positions import credentials
+from positions.credentials import Keys
 from positions.models import ExchangeAccount, Position
 
 from .binance import BinanceFutures, BinanceSpot
-from .ccxt_client import BinanceClient, Caller
+from .binance_client import BinanceClient
+from .bybit import BybitLinear
+from .bybit_client import BybitClient
+from .calling import Caller
 from .contract import Exchange, Rejected
+from .okx import OkxSwap
+from .okx_client import OkxClient
 from .paper import PaperExchange
 
 # A client keeps a connection, which neither a forked process nor another thread may share.
@@ -28,32 +36,58 @@ def exchange_for(account: ExchangeAccount) -> Exchange:
     """
     The venue that an account trades at.
 
-    :raises Rejected: for a kind that can't be traded by this version, or without readable credentials
+    :raises Rejected: for a market that can't be traded there by this version, or without readable credentials
     """
     if account.kind == ExchangeAccount.Kind.PAPER:
         return PaperExchange(account)
-    if account.kind != ExchangeAccount.Kind.BINANCE or account.market not in ("binance", "binance_futures"):
+    make = MAKERS.get((account.kind, account.market))
+    if make is None:
         raise Rejected("not_supported", f"accounts of kind {account.kind} on {account.market} can't be traded by this version")
     known = _known()
-    marks = (bytes(account.credentials or b""), account.market, account.leverage, account.margin_mode, settings.BINANCE_TRADING_URL)
+    address = settings.TRADING_URLS[account.kind]
+    marks = (bytes(account.credentials or b""), account.market, account.leverage, account.margin_mode, address)
     if known.get(account.id, (None, None))[0] != marks:
-        known[account.id] = (marks, _binance(account))
+        try:
+            keys = credentials.opened(account.credentials)
+        except credentials.CredentialsError as error:
+            raise Rejected("credentials", str(error)) from error
+        known[account.id] = (marks, make(account, keys, address))
     return known[account.id][1]
 
 
-def _binance(account: ExchangeAccount) -> Exchange:
-    try:
-        keys = credentials.opened(account.credentials)
-    except credentials.CredentialsError as error:
-        raise Rejected("credentials", str(error)) from error
-    client = BinanceClient(api_key=keys.api_key, secret=keys.secret, base_url=settings.BINANCE_TRADING_URL, clock_ms=clock.now_ms)
-    if account.market == "binance_futures":
-        caller = Caller(client, time_path="fapiPublicGetTime")
-        return BinanceFutures(
-            caller, leverage=int(account.leverage), margin_mode=account.margin_mode, settles_after_s=settings.ORDER_SETTLES_SECONDS
-        )
-    caller = Caller(client, time_path="publicGetTime")
-    return BinanceSpot(caller, held_at_cost=partial(_held_at_cost, account.id), settles_after_s=settings.ORDER_SETTLES_SECONDS)
+def _binance_spot(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
+    client = BinanceClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms, time_path="publicGetTime")
+    return BinanceSpot(Caller(client), held_at_cost=partial(_held_at_cost, account.id), settles_after_s=settings.ORDER_SETTLES_SECONDS)
+
+
+def _binance_futures(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
+    client = BinanceClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms, time_path="fapiPublicGetTime")
+    return BinanceFutures(Caller(client), **_terms(account))
+
+
+def _bybit(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
+    client = BybitClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms)
+    return BybitLinear(Caller(client), **_terms(account))
+
+
+def _okx(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
+    if not keys.passphrase:
+        raise Rejected("credentials", "a key of OKX has a passphrase; enter it with the key")
+    client = OkxClient(api_key=keys.api_key, secret=keys.secret, passphrase=keys.passphrase, base_url=address, clock_ms=clock.now_ms)
+    return OkxSwap(Caller(client), **_terms(account))
+
+
+def _terms(account: ExchangeAccount) -> dict[str, Any]:
+    margin = {"leverage": int(account.leverage), "margin_mode": account.margin_mode}
+    return {**margin, "settles_after_s": settings.ORDER_SETTLES_SECONDS}
+
+
+MAKERS: dict[tuple[str, str], Callable[[ExchangeAccount, Keys, str], Exchange]] = {
+    ("binance", "binance"): _binance_spot,
+    ("binance", "binance_futures"): _binance_futures,
+    ("bybit", "bybit"): _bybit,
+    ("okx", "okx"): _okx,
+}
 
 
 def _held_at_cost(account_id: UUID) -> Decimal:

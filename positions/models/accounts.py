@@ -71,9 +71,19 @@ class ExchangeAccount(models.Model):
         return self.kind != self.Kind.PAPER
 
     @property
+    def is_simulated(self) -> bool:
+        """Whether its exchange's address is that of a simulated one."""
+        return self.kind in settings.SIMULATED_TRADING
+
+    @property
+    def has_passphrase(self) -> bool:
+        """Whether its API keys have a passphrase."""
+        return self.kind == self.Kind.OKX
+
+    @property
     def is_spot(self) -> bool:
         """Whether assets are owned outright: no leverage, no short."""
-        return self.market in ("binance", "polymarket")
+        return self.market in ("binance", "bybit_spot", "polymarket")
 
 
 def default_levels() -> list[int]:

@@ -1,36 +1,37 @@
 """
-Who may ask the simulated exchange for what: keys, signatures, time windows and limits, with faults on request.
+The trading side of the simulated exchange: Binance spot and USD-M futures, Bybit and OKX, with limits and faults on request.
 
-Any API key is an account, which begins with 100,000 USDT at each venue; its secret is `secret_of(key)`. With a journal
+Any API key is an account, which begins with 100,000 USDT at each of them; its secret is `secret_of(key)`. With a journal
 file every request that was done is kept, and done again at its own time after a restart, so that a kill forgets nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from monitoring.simulator.market import GRID_MS, Listing, Market
 from monitoring.simulator.rest import RestError
 
-from .api import Api
+from . import okx
+from .access import Answer, BinanceAccess, BybitAccess, OkxAccess, Request, trouble_of
+from .binance import BinanceApi
 from .books import Book
+from .bybit import BybitApi
+from .endpoints import Endpoints
 from .faults import MAINTENANCE_S, Fault, NoFaults, Trouble
 
 START_USDT = Decimal(100_000)
-LARGEST_WINDOW_MS, AHEAD_MS = 60_000, 1_000
 ORDERS_PER_10_S = 300
-UNSIGNED = ("/api/v3/time", "/fapi/v1/time")
+DONE = {Trouble.SERVER_ERROR_DONE: Trouble.SERVER_ERROR, Trouble.TIMEOUT_DONE: Trouble.TIMEOUT}
+INSTRUMENTS_OF_OKX = "/api/v5/public/instruments"
 
 
 class Faults(Protocol):
@@ -40,14 +41,21 @@ class Faults(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What goes back: with `is_cut` the connection breaks instead."""
+class Venue:
+    """One exchange: how it lets in, what it offers, and whether it lends."""
 
-    status: int
-    body: Any
-    headers: Mapping[str, str]
-    is_cut: bool = False
-    delay_s: float = 0.0
+    access: BinanceAccess
+    api: Callable[[Book], Endpoints]
+    is_futures: bool = True
+
+
+BINANCE = BinanceAccess()
+VENUES = {
+    "binance": Venue(BINANCE, BinanceApi, is_futures=False),
+    "binance_futures": Venue(BINANCE, BinanceApi),
+    "bybit": Venue(BybitAccess(), BybitApi),
+    "okx": Venue(OkxAccess(), okx.OkxApi),
+}
 
 
 class MarketPrices:
@@ -69,7 +77,7 @@ class MarketPrices:
 
 
 class Gateway:
-    """Both venues for any number of accounts. One request at a time."""
+    """All venues for any number of accounts. One request at a time."""
 
     def __init__(
         self,
@@ -82,96 +90,90 @@ class Gateway:
     ) -> None:
         self.faults: Faults = faults or NoFaults()
         self._listings, self._prices, self._clock_ms = listings, prices, clock_ms
-        self._apis: dict[tuple[str, bool], Api] = {}
+        self._apis: dict[tuple[str, str], Endpoints] = {}
         self._lock = threading.Lock()
         self._quiet_until = 0.0  # monotonic
         self._placed: dict[str, deque[int]] = {}
         self._journal = journal
-        self._samples = [self._new(is_futures=False), self._new(is_futures=True)]
+        self._samples = {name: self._new(name) for name in VENUES}
         if journal and journal.exists():
             self._replay(journal)
 
     def serves(self, path: str) -> bool:
         """Whether this is a trading path; market data is served elsewhere."""
-        return path in UNSIGNED or any(api.serves(path) for api in self._samples)
+        return path == INSTRUMENTS_OF_OKX or self._venue(path) is not None
 
-    def api(self, key: str, *, is_futures: bool) -> Api:
-        """The account of a key at a venue, opened when it is first asked for."""
-        if (key, is_futures) not in self._apis:
-            self._apis[key, is_futures] = self._new(is_futures=is_futures)
-        return self._apis[key, is_futures]
+    def api(self, key: str, *, venue: str) -> Any:
+        """The account of a key at a venue (one of VENUES), opened when it is first asked for."""
+        if (key, venue) not in self._apis:
+            self._apis[key, venue] = self._new(venue)
+        return self._apis[key, venue]
 
     def handle(self, method: str, path: str, *, query: str, body: str, headers: Mapping[str, str]) -> Answer:
         """Answer one request; `headers` by small names."""
+        request, now = Request(method, path, query, body, headers), self._clock_ms()
+        if path == INSTRUMENTS_OF_OKX:
+            return VENUES["okx"].access.done(okx.instruments(self._listings.values()), now)
+        name = self._venue(path)
+        if name is None:
+            return Answer(404, {}, {})
+        access = VENUES[name].access
+        if path in access.time_paths:
+            return Answer(200, access.time(now), {})
         with self._lock:
             try:
-                return self._handle(method, path, query, body, headers)
+                return self._handle(name, request, now)
             except RestError as error:
-                return Answer(error.status, error.body, error.headers)
+                return access.error(error, request, now)
 
-    def _handle(self, method: str, path: str, query: str, body: str, headers: Mapping[str, str]) -> Answer:
-        now = self._clock_ms()
-        if path in UNSIGNED:
-            return Answer(200, {"serverTime": now}, {})
+    def _handle(self, name: str, request: Request, now: int) -> Answer:
+        access = VENUES[name].access
         if time.monotonic() < self._quiet_until:
-            return Answer(503, {"code": -1016, "msg": "This service is no longer available."}, {})
-        fault = self.faults.next(method=method, path=path)
+            return trouble_of(access, Fault(Trouble.MAINTENANCE), Trouble.MAINTENANCE, request, now)
+        fault = self.faults.next(method=request.method, path=request.path)
         trouble = fault.trouble if fault else None
-        if fault and (answer := self._not_done(fault)):
+        if fault and trouble and (answer := self._not_done(access, fault, trouble, request, now)):
             return answer
-        key = headers.get("x-mbx-apikey", "")
-        params = _checked(key, query, body, now)
-        if method == "POST" and path.lower().endswith("order"):
-            self._count(key, now)
+        params, key = access.checked(request, now), access.key(request)
+        if access.is_order(request.method, request.path):
+            self._count(access, key, now)
         part = fault.part if fault and trouble is Trouble.PARTIAL else Decimal(1)
-        api = self.api(key, is_futures=path.startswith("/fapi/"))
-        if not api.knows(method, path):
-            raise RestError(404, -1, f"no such endpoint: {method} {path}")
-        found = api.handle(method, path, params, now_ms=now, part=part)
-        if method != "GET" and self._journal:
-            line = json.dumps([now, key, method, path, params, str(part)])
+        api = self.api(key, venue=name)
+        if not api.knows(request.method, request.path):
+            raise RestError(404, -1, f"no such endpoint: {request.method} {request.path}")
+        found = access.done(api.handle(request.method, request.path, params, now_ms=now, part=part), now)
+        if request.method != "GET" and self._journal:
+            line = json.dumps([now, key, request.method, request.path, params, str(part)])
             with self._journal.open("a") as file:
                 file.write(f"{line}\n")
-        if trouble is Trouble.SERVER_ERROR_DONE:
-            return Answer(503, {"code": -1000, "msg": "Unknown error, please check your request or try again later."}, {})
-        if trouble is Trouble.TIMEOUT_DONE:
-            return _timeout()
+        if fault and trouble in DONE:
+            return trouble_of(access, fault, DONE[trouble], request, now)
         delay_s = fault.delay_s if fault and trouble is Trouble.SLOW else 0.0
-        return Answer(200, found, {"X-MBX-USED-WEIGHT-1M": "1"}, is_cut=trouble is Trouble.ANSWER_LOST, delay_s=delay_s)
+        return replace(found, is_cut=trouble is Trouble.ANSWER_LOST, delay_s=delay_s)
 
-    def _not_done(self, fault: Fault) -> Answer | None:
+    def _not_done(self, access: BinanceAccess, fault: Fault, trouble: Trouble, request: Request, now: int) -> Answer | None:
         """The answer to a request that gets no further; None when it does."""
-        match fault.trouble:
-            case Trouble.LOST:
-                return Answer(200, {}, {}, is_cut=True)
-            case Trouble.SERVER_ERROR:
-                return Answer(503, {"code": -1000, "msg": "Unknown error, please check your request or try again later."}, {})
-            case Trouble.TIMEOUT:
-                return _timeout()
-            case Trouble.REJECTED:
-                return Answer(400, {"code": -2010, "msg": "Account has insufficient balance for requested action."}, {})
-            case Trouble.FILTER:
-                return Answer(400, {"code": -1013, "msg": "Filter failure: PERCENT_PRICE_BY_SIDE"}, {})
-            case Trouble.CLOCK:
-                return Answer(400, {"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}, {})
-            case Trouble.TOO_MANY | Trouble.BANNED:
-                status = 429 if fault.trouble is Trouble.TOO_MANY else 418
-                return Answer(status, {"code": -1003, "msg": "Way too many requests."}, {"Retry-After": str(fault.retry_after_s)})
-            case Trouble.MAINTENANCE:
-                self._quiet_until = time.monotonic() + MAINTENANCE_S
-                return Answer(503, {"code": -1016, "msg": "This service is no longer available."}, {})
-        return None
+        if trouble is Trouble.LOST:
+            return Answer(200, {}, {}, is_cut=True)
+        if trouble is Trouble.MAINTENANCE:
+            self._quiet_until = time.monotonic() + MAINTENANCE_S
+        return trouble_of(access, fault, trouble, request, now) if trouble in access.troubles else None
 
-    def _count(self, key: str, now: int) -> None:
+    def _count(self, access: BinanceAccess, key: str, now: int) -> None:
         placed = self._placed.setdefault(key, deque())
         while placed and placed[0] <= now - 10_000:
             placed.popleft()
         if len(placed) >= ORDERS_PER_10_S:
-            raise RestError(429, -1015, "Too many new orders; current limit is 300 orders per 10 SECOND.", {"Retry-After": "10"})
+            raise RestError(*access.too_many_orders, dict(access.wait_headers(10, now)))
         placed.append(now)
 
-    def _new(self, *, is_futures: bool) -> Api:
-        return Api(Book(self._listings, self._prices, is_futures, wallet={"USDT": START_USDT}))
+    def _venue(self, path: str) -> str | None:
+        """Whose path it is."""
+        return next((name for name, api in self._samples.items() if path in VENUES[name].access.time_paths or api.serves(path)), None)
+
+    def _new(self, venue: str) -> Endpoints:
+        found = VENUES[venue]
+        return found.api(Book(self._listings, self._prices, found.is_futures, wallet={"USDT": START_USDT}))
 
     def _replay(self, journal: Path) -> None:
         """Do again what was done; a last line that a kill has cut was never answered."""
@@ -180,33 +182,5 @@ class Gateway:
                 now, key, method, path, params, part = json.loads(line)
             except ValueError:
                 continue
-            self.api(key, is_futures=path.startswith("/fapi/")).handle(method, path, params, now_ms=now, part=Decimal(part))
-
-
-def secret_of(key: str) -> str:
-    """The secret that belongs to a key."""
-    return f"secret-of-{key}"
-
-
-def _timeout() -> Answer:
-    return Answer(408, {"code": -1007, "msg": "Timeout waiting for response from backend server. Send status unknown."}, {})
-
-
-def _checked(key: str, query: str, body: str, now: int) -> dict[str, str]:
-    """The parameters of a request whose key, signature and time are right."""
-    if not key:
-        raise RestError(401, -2014, "API-key format invalid.")
-    params = dict(parse_qsl(f"{query}&{body}".strip("&"), keep_blank_values=True))
-    signed = (query + body).rpartition("&signature=")[0]
-    wanted = hmac.new(secret_of(key).encode(), signed.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(wanted, params.pop("signature", "")):
-        raise RestError(400, -1022, "Signature for this request is not valid.")
-    try:
-        at, window = int(params.pop("timestamp", "0")), int(params.pop("recvWindow", "5000"))
-    except ValueError as error:
-        raise RestError(400, -1100, "Illegal characters found in parameter 'timestamp'.") from error
-    if window > LARGEST_WINDOW_MS:
-        raise RestError(400, -1131, "recvWindow must be less than 60000")
-    if at >= now + AHEAD_MS or now - at > window:
-        raise RestError(400, -1021, "Timestamp for this request is outside of the recvWindow.")
-    return params
+            if venue := self._venue(path):
+                self.api(key, venue=venue).handle(method, path, params, now_ms=now, part=Decimal(part))

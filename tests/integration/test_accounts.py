@@ -17,10 +17,11 @@ from positions.arming import ArmingError
 from positions.credentials import CredentialsError, Keys
 from positions.exchange.factory import exchange_for
 from positions.models import ExchangeAccount
-from positions.simulator.gateway import Gateway, secret_of
+from positions.simulator.access import secret_of
+from positions.simulator.gateway import Gateway
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_account, make_user
-from tests.support.venues import Dial, clock_ms, make_binance_account, simulated_venue
+from tests.support.venues import Dial, clock_ms, make_venue_account, simulated_venue
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.django_db
 def account(clock: SteppingClock, settings: Any) -> Iterator[ExchangeAccount]:
     gateway = Gateway(listings={}, prices=Dial(), clock_ms=lambda: clock_ms(clock))
     with simulated_venue(gateway, settings):
-        yield make_binance_account(make_user(), armed=False)
+        yield make_venue_account(make_user(), armed=False)
 
 
 @pytest.fixture
@@ -116,10 +117,10 @@ class TestPage:
             assert act(client, account, action="arm", cap="1000", name=account.name, reason="let it trade") == "403"
 
     def test_every_page_says_live_where_real_money_is_at_stake(self, browser: Client, account: ExchangeAccount, settings: Any) -> None:
-        settings.TRADING_IS_SIMULATED = True
+        settings.SIMULATED_TRADING = {"binance"}
         act(browser, account, action="arm", cap="1000", name=account.name, reason="let it trade")
         assert "tag-live" not in browser.get("/").content.decode()
-        settings.TRADING_IS_SIMULATED = False
+        settings.SIMULATED_TRADING = set()
         for path in ("/", "/stats/", "/admin/", reverse("desk:account", args=[account.id])):
             assert "tag-live" in browser.get(path).content.decode(), path
 

@@ -11,8 +11,8 @@ import ccxt
 import pytest
 import websocket
 
+from positions.simulator.access import secret_of
 from positions.simulator.faults import Fault, Script, Trouble
-from positions.simulator.gateway import secret_of
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.exchange import RunningExchange, running_exchange
 
@@ -58,7 +58,7 @@ def test_ccxt_also_trades_there_by_its_unified_calls(exchange: RunningExchange, 
     assert client.fetch_open_orders(symbol, params=params) == []
     if ":" in symbol:
         assert client.fetch_ohlcv(symbol, "5m", limit=1)[0][0] == START_MS
-        [held] = exchange.gateway.api("k", is_futures=True).handle("GET", "/fapi/v3/positionRisk", {}, now_ms=exchange.clock.ms)
+        [held] = exchange.gateway.api("k", venue="binance_futures").handle("GET", "/fapi/v3/positionRisk", {}, now_ms=exchange.clock.ms)
         assert Decimal(held["positionAmt"]) == Decimal("0.5")
     client.session.close()
 

@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.gateway._quiet_until = 0.0  # a maintenance ends with the plan that it was part of
             self.gateway.faults = Script(troubles, path=asked["path"])
         elif path == "/test/book":
-            book = self.gateway.api(asked["key"], is_futures=True).book
+            book = self.gateway.api(asked["key"], venue=asked.get("venue", "binance_futures")).book
             held = book.holdings.get("BTCUSDT")
             return {
                 "amount": str(held.amount if held else 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -16,16 +17,17 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from monitoring import clock as desk_clock
-from monitoring.models import User
+from monitoring.models import Instrument, User
 from monitoring.simulator.market import LISTINGS
 from positions import credentials
 from positions.credentials import Keys
 from positions.exchange import factory
-from positions.exchange.ccxt_client import BinanceClient
 from positions.models import ExchangeAccount
+from positions.simulator import okx
+from positions.simulator.access import PASSPHRASE, Answer, secret_of
 from positions.simulator.books import Book
 from positions.simulator.faults import Fault, Script, Trouble
-from positions.simulator.gateway import Answer, Gateway, secret_of
+from positions.simulator.gateway import Gateway
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_instruments, make_user
 from tests.support.trading import TradingDesk
@@ -77,26 +79,40 @@ def simulated_venue(gateway: Gateway, settings: Any) -> Iterator[Wire]:
     """Every account at Binance trades at this gateway."""
     wire = Wire(gateway)
 
-    class Client(BinanceClient):
-        def __init__(self, **more: Any) -> None:
-            super().__init__(**more)
-            self.session.mount(URL, wire)
-            self.enableRateLimit = False
+    def wired(client: type) -> type:
+        class Client(client):  # type: ignore[misc]
+            def __init__(self, **more: Any) -> None:
+                super().__init__(**more)
+                self.session.mount(URL, wire)
+                self.enableRateLimit = False
+
+        return Client
 
     known: dict[Any, Any] = {}
-    settings.BINANCE_TRADING_URL, settings.ORDER_SETTLES_SECONDS = URL, 0.0
-    with mock.patch.object(factory, "BinanceClient", Client), mock.patch.object(factory, "_known", return_value=known):
+    settings.TRADING_URLS, settings.ORDER_SETTLES_SECONDS = dict.fromkeys(settings.TRADING_URLS, URL), 0.0
+    with contextlib.ExitStack() as patches:
+        for name in ("BinanceClient", "BybitClient", "OkxClient"):
+            patches.enter_context(mock.patch.object(factory, name, wired(getattr(factory, name))))
+        patches.enter_context(mock.patch.object(factory, "_known", return_value=known))
         yield wire
 
 
-def make_binance_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
+def symbol_at(market: str, symbol: str = "BTCUSDT") -> str:
+    """How a market writes a symbol."""
+    return okx.swap(LISTINGS[symbol]) if market == "okx" else symbol
+
+
+def make_venue_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
     """An account whose key the simulated exchange knows, under limits that are wide enough."""
     make_instruments(market=market)
+    if market == "okx":
+        for instrument in Instrument.objects.filter(market=market):
+            Instrument.objects.filter(id=instrument.id).update(symbol=symbol_at(market, instrument.symbol))
     key = f"key-{User.objects.count()}-{ExchangeAccount.objects.count()}"
-    values: dict[str, Any] = {"kind": "binance", "market": market, "leverage": 5, "name": key}
+    values: dict[str, Any] = {"kind": market.partition("_")[0], "market": market, "leverage": 5, "name": key}
     if armed:
         values |= {"is_live": True, "notional_cap": 1_000_000, "armed_at": desk_clock.now(), "armed_by": "test"}
-    sealed = credentials.seal(Keys(key, secret_of(key)))
+    sealed = credentials.seal(Keys(key, secret_of(key), PASSPHRASE))
     return ExchangeAccount.objects.create(user=user, credentials=sealed, **{**values, **over})
 
 
@@ -114,13 +130,14 @@ class VenueDesk(TradingDesk):
 
     def __init__(self, clock: SteppingClock, wire: Wire, *, market: str = "binance_futures", **profile: Any) -> None:
         self.wire, self.gateway, self.dial = wire, wire.gateway, wire.gateway._prices
-        account = make_binance_account(make_user(), market=market)
+        account = make_venue_account(make_user(), market=market)
         super().__init__(clock, market=market, trader={"user": account.user}, account=account, **profile)
 
     @property
     def book(self) -> Book:
         """What the exchange knows."""
-        return self.gateway.api(self.account.name, is_futures=self.market == "binance_futures").book
+        book: Book = self.gateway.api(self.account.name, venue=self.market).book
+        return book
 
     def move(self, price: str) -> None:
         """The market goes there, and a second passes."""

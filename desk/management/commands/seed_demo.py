@@ -16,8 +16,9 @@ from monitoring import clock
 from monitoring.audit import Actor
 from monitoring.models import Trader, User
 from positions import arming
+from positions.credentials import Keys
 from positions.models import ExchangeAccount, PaperBalance, TradingProfile
-from positions.simulator.gateway import secret_of
+from positions.simulator.access import secret_of
 
 
 class Command(BaseCommand):
@@ -50,7 +51,7 @@ class Command(BaseCommand):
         for name, market in (("Simulated spot", "binance"), ("Simulated futures", "binance_futures")):
             account = ExchangeAccount.objects.create(user=operator, name=name, kind=ExchangeAccount.Kind.BINANCE, market=market, leverage=1)
             actor = Actor("seed_demo", "cli")
-            arming.set_keys(account, api_key="demo", secret=secret_of("demo"), actor=actor, now=clock.now())
+            arming.set_keys(account, keys=Keys("demo", secret_of("demo")), actor=actor, now=clock.now())
 
     def _traders(self, operator: User, *, interval: str) -> None:
         account = ExchangeAccount.objects.create(
@@ -61,7 +62,7 @@ class Command(BaseCommand):
             slippage_rate=Decimal("0.0001"),
         )
         PaperBalance.objects.create(account=account, asset="USDT", total=Decimal(100_000))
-        if settings.TRADING_IS_SIMULATED:
+        if ExchangeAccount.Kind.BINANCE in settings.SIMULATED_TRADING:
             self._exchange_accounts(operator)
         for strategy in demo.STRATEGIES:
             trader = Trader(

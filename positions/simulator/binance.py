@@ -7,17 +7,16 @@ conditional orders in the algo service (since 2025-12-09) and no `avgPrice` in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from monitoring.simulator.market import Listing
 from monitoring.simulator.rest import RestError
 
 from . import rendering
-from .books import NEW, SELL, TRIGGERED, ZERO, Book, Holding, Order, Refused, Trade
+from .books import NEW, SELL, TRIGGERED, ZERO, Book, Holding, Order, Trade
+from .endpoints import Endpoints, Params, Route, number
 
-Params = Mapping[str, str]
 SMALLEST_NOTIONAL = Decimal(5)
 SPOT_TYPES = ("MARKET", "LIMIT", "STOP_LOSS")
 CONDITIONAL_TYPES = ("STOP_MARKET", "TAKE_PROFIT_MARKET")
@@ -36,58 +35,43 @@ FUTURES_ERRORS = {
 }
 
 
-class Api:
-    """The endpoints of one account at one venue. `handle` raises RestError in Binance's error form."""
+class BinanceApi(Endpoints):
+    """The endpoints of one account at one venue: spot or futures, as its book is."""
 
     def __init__(self, book: Book) -> None:
-        self.book = book
-        self._errors = FUTURES_ERRORS if book.is_futures else SPOT_ERRORS
-        self._routes: dict[tuple[str, str], Callable[[Params, int, Decimal], Any]] = (
-            {
-                ("POST", "/fapi/v1/order"): self._futures_order,
-                ("POST", "/fapi/v1/algoOrder"): self._algo_order,
-                ("GET", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self._known(p)),
-                ("GET", "/fapi/v1/algoOrder"): lambda p, now, part: self._algo(self._known_algo(p)),
-                ("DELETE", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self._canceled(self._known(p, -2011), now)),
-                ("DELETE", "/fapi/v1/algoOrder"): self._cancel_algo,
-                ("GET", "/fapi/v1/openOrders"): lambda p, now, part: [rendering.futures_order(order) for order in self._open(p)],
-                ("GET", "/fapi/v1/openAlgoOrders"): lambda p, now, part: [
-                    self._algo(order) for order in self._open(p, is_conditional=True)
-                ],
-                ("GET", "/fapi/v1/userTrades"): self._user_trades,
-                ("GET", "/fapi/v3/positionRisk"): self._position_risk,
-                ("GET", "/fapi/v3/account"): self._futures_account,
-                ("POST", "/fapi/v1/leverage"): self._leverage,
-                ("POST", "/fapi/v1/marginType"): lambda p, now, part: {"code": 200, "msg": "success"},
-                ("GET", "/fapi/v1/positionSide/dual"): lambda p, now, part: {"dualSidePosition": False},
-            }
-            if book.is_futures
-            else {
-                ("POST", "/api/v3/order"): self._spot_order,
-                ("GET", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self._known(p)),
-                ("DELETE", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self._canceled(self._known(p, -2011), now)),
-                ("GET", "/api/v3/openOrders"): lambda p, now, part: [rendering.spot_order(order) for order in self._open(p)],
-                ("GET", "/api/v3/myTrades"): self._my_trades,
-                ("GET", "/api/v3/account"): self._spot_account,
-            }
-        )
+        self.errors = FUTURES_ERRORS if book.is_futures else SPOT_ERRORS
+        super().__init__(book)
 
-    def knows(self, method: str, path: str) -> bool:
-        """Whether there is such an endpoint."""
-        return (method, path) in self._routes
+    def routes(self) -> dict[tuple[str, str], Route]:
+        return self._futures_routes() if self.book.is_futures else self._spot_routes()
 
-    def serves(self, path: str) -> bool:
-        """Whether the path has any method."""
-        return any(path == known for _, known in self._routes)
+    def _futures_routes(self) -> dict[tuple[str, str], Route]:
+        return {
+            ("POST", "/fapi/v1/order"): self._futures_order,
+            ("POST", "/fapi/v1/algoOrder"): self._algo_order,
+            ("GET", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self._known(p)),
+            ("GET", "/fapi/v1/algoOrder"): lambda p, now, part: self._algo(self._known_algo(p)),
+            ("DELETE", "/fapi/v1/order"): lambda p, now, part: rendering.futures_order(self.cancel(self._known(p, -2011), now=now)),
+            ("DELETE", "/fapi/v1/algoOrder"): self._cancel_algo,
+            ("GET", "/fapi/v1/openOrders"): lambda p, now, part: [rendering.futures_order(order) for order in self._open(p)],
+            ("GET", "/fapi/v1/openAlgoOrders"): lambda p, now, part: [self._algo(order) for order in self._open(p, is_conditional=True)],
+            ("GET", "/fapi/v1/userTrades"): self._user_trades,
+            ("GET", "/fapi/v3/positionRisk"): self._position_risk,
+            ("GET", "/fapi/v3/account"): self._futures_account,
+            ("POST", "/fapi/v1/leverage"): self._leverage,
+            ("POST", "/fapi/v1/marginType"): lambda p, now, part: {"code": 200, "msg": "success"},
+            ("GET", "/fapi/v1/positionSide/dual"): lambda p, now, part: {"dualSidePosition": False},
+        }
 
-    def handle(self, method: str, path: str, params: Params, *, now_ms: int, part: Decimal = Decimal(1)) -> Any:
-        """
-        The answer's body. `part` is how much of a market order fills.
-
-        :raises RestError: in Binance's error form
-        """
-        self.book.advance(now_ms=now_ms)
-        return self._routes[method, path](params, now_ms, part)
+    def _spot_routes(self) -> dict[tuple[str, str], Route]:
+        return {
+            ("POST", "/api/v3/order"): self._spot_order,
+            ("GET", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self._known(p)),
+            ("DELETE", "/api/v3/order"): lambda p, now, part: rendering.spot_order(self.cancel(self._known(p, -2011), now=now)),
+            ("GET", "/api/v3/openOrders"): lambda p, now, part: [rendering.spot_order(order) for order in self._open(p)],
+            ("GET", "/api/v3/myTrades"): self._my_trades,
+            ("GET", "/api/v3/account"): self._spot_account,
+        }
 
     def _spot_order(self, params: Params, now: int, part: Decimal) -> Any:
         listing, kind = self._listing(params), params.get("type", "")
@@ -124,7 +108,7 @@ class Api:
         return self._algo(self._placed(order, now, part))
 
     def _cancel_algo(self, params: Params, now: int, part: Decimal) -> Any:
-        order = self._canceled(self._known_algo(params, -2011), now)
+        order = self.cancel(self._known_algo(params, -2011), now=now)
         return {"algoId": order.id, "clientAlgoId": order.client_id, "code": "200", "msg": "success"}
 
     def _leverage(self, params: Params, now: int, part: Decimal) -> Any:
@@ -155,16 +139,7 @@ class Api:
             if self.book.is_futures:
                 raise RestError(400, -4164, "Order's notional must be no smaller than 5 (unless you choose reduce only).")
             raise RestError(400, -1013, "Filter failure: NOTIONAL")
-        try:
-            return self.book.place(order, now_ms=now, part=part)
-        except Refused as error:
-            raise RestError(400, *self._errors[error.code]) from error
-
-    def _canceled(self, order: Order, now: int) -> Order:
-        try:
-            return self.book.cancel(order, now_ms=now)
-        except Refused as error:
-            raise RestError(400, *self._errors[error.code]) from error
+        return self.place(order, now=now, part=part)
 
     def _known(self, params: Params, code: int = -2013) -> Order:
         number = params.get("orderId", "")
@@ -271,15 +246,9 @@ class Api:
 
 
 def _decimal(params: Params, name: str) -> Decimal:
-    try:
-        found = Decimal(params[name])
-    except KeyError as error:
-        raise RestError(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.") from error
-    except InvalidOperation as error:
-        raise RestError(400, -1100, f"Illegal characters found in parameter '{name}'.") from error
-    if not found.is_finite():
-        raise RestError(400, -1100, f"Illegal characters found in parameter '{name}'.")
-    return found
+    if name not in params:
+        raise RestError(400, -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    return number(params, name, error=RestError(400, -1100, f"Illegal characters found in parameter '{name}'."))
 
 
 def _there(order: Order | None, code: int) -> Order:
