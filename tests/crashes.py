@@ -1,5 +1,5 @@
 """
-The crash matrix: `python -m tests.crashes --runs 10000 --workers 2`.
+The crash matrix: `python -m tests.crashes --runs 10000 --workers 2 [--market bybit]`.
 
 A position at a simulated exchange is opened, its stop moved, reduced, added to, its target moved, and closed, by a
 process that is killed (SIGKILL) at one named step of that path: before or after a commit, a statement that writes, or
@@ -32,7 +32,7 @@ from tests.support.database import empty_database
 
 NOTHING = "nothing"
 WRITES = ("INSERT", "UPDATE", "DELETE")
-SYMBOL = "BTCUSDT"
+MARKET = "binance_futures"
 
 
 @dataclass
@@ -128,26 +128,31 @@ def _caller() -> str:
 class Desk:
     """One worker's trader, account and exchange; `run` is one run by its number."""
 
-    def __init__(self, server: Any, number: int) -> None:
+    def __init__(self, server: Any, number: int, market: str = MARKET) -> None:
         from monitoring import clock
         from positions import credentials
         from positions.credentials import Keys
         from positions.models import ExchangeAccount
-        from positions.simulator.access import secret_of
-        from tests.support.factories import NEVER, make_instruments, make_profile, make_trader, make_user
+        from positions.simulator.access import PASSPHRASE, secret_of
+        from tests.support.factories import NEVER, make_profile, make_trader, make_user
+        from tests.support.venues import list_instruments, symbol_at
 
-        market = "binance_futures"
-        make_instruments(SYMBOL, market=market)
-        self.server, self.key = server, f"worker-{number}"
-        user, sealed = make_user(username=self.key), credentials.seal(Keys(self.key, secret_of(self.key)))
+        list_instruments(market)
+        self.server, self.key, self.market, self.symbol = server, f"worker-{number}", market, symbol_at(market)
+        user, sealed = make_user(username=self.key), credentials.seal(Keys(self.key, secret_of(self.key), PASSPHRASE))
         self.account = ExchangeAccount.objects.create(
-            user=user, name=self.key, kind="binance", market=market, leverage=5, credentials=sealed,
+            user=user, name=self.key, kind=market.partition("_")[0], market=market, leverage=5, credentials=sealed,
             is_live=True, notional_cap=1_000_000, armed_at=clock.now(), armed_by="test",
         )  # fmt: skip
-        self.trader = make_trader(user=user, conditions=NEVER, market=market, symbols=[SYMBOL], interval="1m")
+        self.trader = make_trader(user=user, conditions=NEVER, market=market, symbols=[self.symbol], interval="1m")
         make_profile(self.trader, account=self.account)
         self.progress = mmap.mmap(-1, 8)
         self.names: list[tuple[str, int]] = []
+
+    def book(self, *, since: int = 0) -> dict[str, Any]:
+        """What the exchange knows of the account."""
+        found: dict[str, Any] = self.server.book(self.key, venue=self.market, since=since)
+        return found
 
     def learn(self) -> None:
         """The named steps of the whole path, from one run that nobody disturbs."""
@@ -162,7 +167,7 @@ class Desk:
         name, times = self.names[number % len(self.names)]
         faults = [NOTHING, *_troubles()]
         fault = faults[number // len(self.names) % len(faults)]
-        before = self.server.book(self.key)
+        before = self.book()
         analysis_id = self._prepare(number)
         actions = self._actions(analysis_id, number)
         plan = [None] * chance.randrange(25) + ([fault] * chance.randint(1, 3) if fault != NOTHING else [])
@@ -194,7 +199,7 @@ class Desk:
         prices = dict.fromkeys(("open", "high", "low", "close"), Decimal(100))
         amounts = {"volume": 1, "quote_volume": 100, "trades": 1}
         Candle.objects.get_or_create(
-            market=self.trader.market, symbol=SYMBOL, interval="1m", open_time=opened, defaults={**prices, **amounts, "source": "stream"}
+            market=self.market, symbol=self.symbol, interval="1m", open_time=opened, defaults={**prices, **amounts, "source": "stream"}
         )
         signal = make_signal(self.trader, status=Signal.Status.READY)
         plan = TradePlan(Decimal(100), Decimal(98), Decimal(104), Decimal(2))
@@ -281,18 +286,18 @@ class Desk:
         self.server.faults()
         reconciled = reconciliation.reconcile(ExchangeAccount.objects.get(id=self.account.id), now=clock.now())
         found = [] if reconciled.is_clean else [f"not reconciled: {reconciled.error or reconciled.problems}"]
-        book = self.server.book(self.key, since=since)
+        book = self.book(since=since)
         ids = Counter(row[0] for row in book["orders"])
         found += [f"{count} orders at the exchange with the id {name}" for name, count in ids.items() if count > 1]
         unclear = Order.objects.filter(account=self.account, status__in=("unknown", "sent", "intended")).values_list("leg", "status")
         found += [f"the {leg} is {status}" for leg, status in unclear]
-        legs = Counter("stop" if kind == "STOP_MARKET" else "target" for _, kind, _ in book["open"])
+        legs = Counter(kind for _, kind, _ in book["open"])
         found += [f"{count} live orders of leg {leg}" for leg, count in legs.items() if count > 1]
         position = Position.objects.filter(account=self.account).exclude(status="closed").first()
         ours = position.contracts if position else Decimal(0)
         if ours != Decimal(book["amount"]):
             found.append(f"{ours} here, {book['amount']} at the exchange")
-        stopped = sum((Decimal(left) for _, kind, left in book["open"] if kind == "STOP_MARKET"), Decimal(0))
+        stopped = sum((Decimal(left) for _, kind, left in book["open"] if kind == "stop"), Decimal(0))
         if stopped != ours:
             found.append(f"{ours} held, a stop for {stopped}")
         result.flat += not ours
@@ -321,7 +326,7 @@ class Desk:
             trading.close(position, cause=Cause(Order.Cause.OPERATOR, f"end-{time.monotonic_ns()}"), reason="end", now=clock.now())
         for halt in Halt.objects.filter(resumed_at__isnull=True, scope__in=(f"trader:{self.trader.id}", f"account:{self.account.id}")):
             controls.resume(scope=halt.scope, reason="next run", actor=Actor("test", "cli"), now=clock.now())
-        book = self.server.book(self.key)
+        book = self.book()
         return bool(Decimal(book["amount"]) or book["open"])
 
 
@@ -336,10 +341,10 @@ def hurry() -> None:
     from django.conf import settings
 
     from positions import orders, protection, reconciliation, trading
-    from positions.exchange import binance_client
+    from positions.exchange import binance_client, calling
     from positions.simulator import faults, gateway
 
-    binance_client.REST_MS = 0
+    binance_client.REST_MS, calling.IS_PACED = 0, False
     settings.ORDER_SETTLES_SECONDS, reconciliation.UNSENT_S = 0.05, 0.0
     orders.FIRST_PAUSE_S, orders.LONGEST_PAUSE_S = 0.02, 0.2
     protection.FIRST_PAUSE_S, protection.LONGEST_PAUSE_S, protection.RETRY_BUDGET_S = 0.05, 0.3, 5.0
@@ -347,7 +352,7 @@ def hurry() -> None:
     faults.SLOW_S = 0.05
 
 
-def work(number: int, first: int, runs: int, workers: int) -> Result:
+def work(number: int, first: int, runs: int, workers: int, market: str) -> Result:
     """One worker's share: every `workers`-th run."""
     from django.conf import settings
 
@@ -356,7 +361,7 @@ def work(number: int, first: int, runs: int, workers: int) -> Result:
     result, began = Result(), time.monotonic()
     with venue_server() as server:
         settings.TRADING_URLS = dict.fromkeys(settings.TRADING_URLS, server.url)
-        desk = Desk(server, number)
+        desk = Desk(server, number, market)
         desk.learn()
         desk._leave_flat()
         for index in range(first + number, first + runs, workers):
@@ -369,11 +374,11 @@ def work(number: int, first: int, runs: int, workers: int) -> Result:
     return result
 
 
-def run(*, first: int, runs: int, workers: int = 1) -> Result:
+def run(*, first: int, runs: int, workers: int = 1, market: str = MARKET) -> Result:
     """Needs Django set up on a test database that other connections can see."""
     hurry()
     if workers == 1:
-        return work(0, first, runs, 1)
+        return work(0, first, runs, 1, market)
     from django.db import connection
 
     connection.close()
@@ -382,7 +387,7 @@ def run(*, first: int, runs: int, workers: int = 1) -> Result:
         reading, writing = os.pipe()
         if os.fork() == 0:
             try:
-                found = work(number, first, runs, workers)
+                found = work(number, first, runs, workers, market)
             except Exception as error:
                 traceback.print_exc()
                 found = Result(failures=[f"worker {number} gave up: {error}"])
@@ -404,13 +409,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="The number of the first run.")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--market", default=MARKET, choices=[MARKET, "bybit", "okx"])
     parser.add_argument("--report", type=Path, help="Write the table there.")
     options = parser.parse_args()
     with empty_database():
         import logging
 
         logging.disable(logging.CRITICAL)
-        result = run(first=options.first, runs=options.runs, workers=options.workers)
+        result = run(first=options.first, runs=options.runs, workers=options.workers, market=options.market)
     print(result)
     print("\n".join(result.failures[:30]))
     if options.report:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from tests.crashes import MARKET
 from tests.support.database import empty_database
 
 
@@ -46,7 +47,7 @@ class Result:
         )
 
 
-def run(*, runs: int, seed: int, entries: int) -> Result:
+def run(*, runs: int, seed: int, entries: int, market: str = MARKET) -> Result:
     """Needs Django set up on a test database."""
     from django.conf import settings
 
@@ -57,7 +58,7 @@ def run(*, runs: int, seed: int, entries: int) -> Result:
     result = Result()
     with venue_server() as server:
         settings.TRADING_URLS = dict.fromkeys(settings.TRADING_URLS, server.url)
-        desk = Desk(server, 0)
+        desk = Desk(server, 0, market)
         for number in range(entries):
             result.unfailing_ms.append(_unfailing(desk, number))
         for number in range(runs):
@@ -80,16 +81,18 @@ def _unfailing(desk: Any, number: int) -> float:
 def _failing(desk: Any, chance: random.Random, number: int, result: Result) -> None:
     from positions.models import Position
     from positions.simulator.faults import Trouble
+    from tests.support.venues import ORDERS, STOPS
 
     names = [chance.choice(list(Trouble)).value for _ in range(chance.choice((1, 1, 1, 2, 3, 5, 8)))]
-    desk.server.faults(*names, path="/fapi/v1/algoOrder")
+    first = [None] if STOPS[desk.market] == ORDERS[desk.market] else []  # the entry
+    desk.server.faults(*first, *names, path=STOPS[desk.market])
     began = time.monotonic()
     _open(desk, number)
     result.longest_s = max(result.longest_s, time.monotonic() - began)
     result.runs += 1
     result.faults.update(names)
-    book = desk.server.book(desk.key)
-    held, stopped = Decimal(book["amount"]), sum(Decimal(left) for _, kind, left in book["open"] if kind == "STOP_MARKET")
+    book = desk.book()
+    held, stopped = Decimal(book["amount"]), sum(Decimal(left) for _, kind, left in book["open"] if kind == "stop")
     position = Position.objects.exclude(status="closed").filter(account=desk.account).first()
     if held != stopped or held != (position.contracts if position else 0):
         result.naked.append(f"run {number} ({', '.join(names)}): {held} held, a stop for {stopped}, {position} here")
@@ -109,6 +112,7 @@ def _open(desk: Any, number: int) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--market", default=MARKET, choices=[MARKET, "bybit", "okx"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--entries", type=int, default=500, help="Without faults, to measure.")
     options = parser.parse_args()
@@ -116,7 +120,7 @@ def main() -> None:
         import logging
 
         logging.disable(logging.CRITICAL)
-        result = run(runs=options.runs, seed=options.seed, entries=options.entries)
+        result = run(runs=options.runs, seed=options.seed, entries=options.entries, market=options.market)
     print(result)
     print("\n".join(result.naked[:20]))
     sys.exit(bool(result.naked) or result.p(0.99) >= 1000)

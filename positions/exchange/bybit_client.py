@@ -12,6 +12,7 @@ from typing import Any
 
 import ccxt
 
+from . import calling
 from .calling import RECEIVE_WINDOW_MS, TIMEOUT_MS, WAIT_S, Answered, DeskClient, integer
 from .contract import ExchangeError, InsufficientFunds, OrderNotFound, Rejected, Throttled, Unclear
 
@@ -34,7 +35,9 @@ class BybitClient(DeskClient, ccxt.bybit):
 
     def __init__(self, *, api_key: str, secret: str, base_url: str, clock_ms: Callable[[], int]) -> None:
         options = {"recvWindow": RECEIVE_WINDOW_MS, "timeDifference": 0, "brokerId": None}
-        super().__init__({"apiKey": api_key, "secret": secret, "timeout": TIMEOUT_MS, "options": options})
+        super().__init__(
+            {"apiKey": api_key, "secret": secret, "timeout": TIMEOUT_MS, "enableRateLimit": calling.IS_PACED, "options": options}
+        )
         self.clock_ms = clock_ms
         if base_url:
             self.urls["api"] = dict.fromkeys(self.urls["api"], base_url)

@@ -22,6 +22,7 @@ from .contract import OPEN, PARTIALLY_FILLED, ExchangeError, OrderReport, TradeR
 logger = logging.getLogger(__name__)
 TIMEOUT_MS = 10_000  # the exchanges' own servers give up after ten seconds
 RECEIVE_WINDOW_MS = 10_000
+IS_PACED = True  # whether ccxt keeps the pace that an exchange asks for
 WAIT_S = 5.0  # when a refusal names no time of its own
 LISTING_TRIES, LISTING_PAUSE_S = 6, 0.1
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import ccxt
 
+from . import calling
 from .calling import TIMEOUT_MS, WAIT_S, Answered, DeskClient, integer
 from .contract import ExchangeError, InsufficientFunds, OrderNotFound, Rejected, Throttled, Unclear
 
@@ -36,7 +37,7 @@ class OkxClient(DeskClient, ccxt.okx):
 
     def __init__(self, *, api_key: str, secret: str, passphrase: str, base_url: str, clock_ms: Callable[[], int]) -> None:
         keys = {"apiKey": api_key, "secret": secret, "password": passphrase}
-        super().__init__({**keys, "timeout": TIMEOUT_MS, "options": {"timeDifference": 0}})
+        super().__init__({**keys, "timeout": TIMEOUT_MS, "enableRateLimit": calling.IS_PACED, "options": {"timeDifference": 0}})
         self.clock_ms = clock_ms
         if base_url:
             self.urls["api"] = {"rest": base_url}

@@ -42,10 +42,9 @@ from positions.simulator.okx import contract_value
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import candle, make_account, make_instruments, make_user
 from tests.support.trading import LENGTH
-from tests.support.venues import Dial, Wire, make_venue_account, simulated_venue, symbol_at
+from tests.support.venues import ORDERS, Dial, Wire, make_venue_account, simulated_venue, symbol_at
 
 SYMBOL = "BTCUSDT"
-ORDERS = {"binance_futures": "/fapi/v1/order", "bybit": "/v5/order/create", "okx": "/api/v5/trade/order"}
 pytestmark = pytest.mark.django_db
 
 

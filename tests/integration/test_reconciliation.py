@@ -17,6 +17,7 @@ from monitoring import controls, sweeps
 from monitoring.models import Event, Halt, WorkflowSchedule
 from positions import comparison, orders, protection, reconciliation, trading
 from positions.comparison import Ours
+from positions.exchange import calling
 from positions.exchange.contract import BUY, MARKET, STOP_MARKET, Held, OrderRequest
 from positions.exchange.factory import exchange_for
 from positions.models import ExchangeAccount, Fill, Order, Position
@@ -25,14 +26,15 @@ from positions.reconciliation import Reconciled
 from positions.simulator.faults import Trouble
 from tests.support.clocks import SteppingClock
 from tests.support.trading import BY_HAND, TradingDesk
-from tests.support.venues import VenueDesk, venue_desk
+from tests.support.venues import VenueDesk, symbol_at, venue_desk
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def desk(clock: SteppingClock, settings: Any) -> Iterator[VenueDesk]:
-    with venue_desk(clock, settings) as found:
+@pytest.fixture(params=["binance_futures", "bybit", "okx"])
+def desk(request: pytest.FixtureRequest, clock: SteppingClock, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[VenueDesk]:
+    monkeypatch.setattr(calling, "LISTING_PAUSE_S", 0.01)
+    with venue_desk(clock, settings, market=request.param) as found:
         yield found
 
 
@@ -64,24 +66,24 @@ class TestFollowing:
     def test_an_order_whose_fate_was_open_is_cleared(self, desk: VenueDesk, monkeypatch: Any) -> None:
         monkeypatch.setattr(protection, "RETRY_BUDGET_S", 0.0)
         position = desk.open(size="2")
-        desk.fail(Trouble.ANSWER_LOST, path="/fapi/v1/order")
+        desk.fail_orders(Trouble.ANSWER_LOST)
         trading.reduce(position, fraction=Decimal("0.5"), cause=BY_HAND, now=desk.clock.now)
         assert Order.objects.get(leg="reduce").status == "unknown"
         monkeypatch.setattr(protection, "RETRY_BUDGET_S", 3.0)
         assert reconcile(desk).is_clean
         assert fresh(position).contracts == desk.held() == 1
-        assert [order.quantity for order in desk.book.open_orders() if order.is_conditional] == [1]
+        assert [order.quantity for order in desk.book.open_orders() if order.trigger is not None] == [1]
 
 
 class TestMending:
     def test_a_missing_stop_is_placed_again(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
-        [stop] = [order for order in desk.book.open_orders() if order.is_conditional]
+        [stop] = [order for order in desk.book.open_orders() if order.trigger is not None]
         desk.book.cancel(stop, now_ms=0)
         found = reconcile(desk)
         assert found.is_clean
         assert found.mended == 1
-        assert [order.trigger for order in desk.book.open_orders() if order.is_conditional] == [98]
+        assert [order.trigger for order in desk.book.open_orders() if order.trigger is not None] == [98]
         assert fresh(position).status == "open"
 
     def test_a_second_stop_goes(self, desk: VenueDesk) -> None:
@@ -89,7 +91,7 @@ class TestMending:
         cause = Cause(Order.Cause.RULE, "second")
         orders.place(Intent(position, "stop", "sell", STOP_MARKET, Decimal(2), cause, trigger_price=Decimal("97.5")))
         assert reconcile(desk).is_clean
-        assert [order.trigger for order in desk.book.open_orders() if order.is_conditional] == [98]
+        assert [order.trigger for order in desk.book.open_orders() if order.trigger is not None] == [98]
 
     def test_an_intent_that_nobody_sent_is_given_up(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
@@ -103,7 +105,7 @@ class TestMending:
 
     def test_what_somebody_works_on_is_left_alone(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
-        [stop] = [order for order in desk.book.open_orders() if order.is_conditional]
+        [stop] = [order for order in desk.book.open_orders() if order.trigger is not None]
         desk.book.cancel(stop, now_ms=0)
         Position.objects.filter(id=position.id).update(lease_until=desk.clock.now + timedelta(days=3650))
         assert reconcile(desk).mended == 0
@@ -112,7 +114,7 @@ class TestMending:
 class TestDrift:
     def test_what_somebody_sold_at_the_exchange_reduces_the_trader_and_tells_its_owner(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
-        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, "BTCUSDT", "sell", MARKET, Decimal(1), reduce_only=True))
+        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, desk.symbol, "sell", MARKET, Decimal(1), reduce_only=True))
         found = reconcile(desk)
         assert [problem.code for problem in found.problems][:1] == ["quantity"]
         halt = Halt.objects.get(resumed_at=None)
@@ -127,14 +129,14 @@ class TestDrift:
     def test_or_it_is_booked_from_the_fills_that_the_exchange_lists(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
         other = exchange_for(desk.account)
-        other.place(OrderRequest(uuid.uuid4().hex, "BTCUSDT", "sell", MARKET, Decimal(1), reduce_only=True))
+        other.place(OrderRequest(uuid.uuid4().hex, desk.symbol, "sell", MARKET, Decimal(1), reduce_only=True))
         found = reconciliation.reconcile(desk.account, now=desk.clock.now, adopt=True)
         assert found.is_clean
         assert (fresh(position).contracts, fresh(position).status) == (1, "open")
-        assert [order.quantity for order in desk.book.open_orders() if order.is_conditional] == [1], "the stop follows"
+        assert [order.quantity for order in desk.book.open_orders() if order.trigger is not None] == [1], "the stop follows"
         order = Order.objects.get(cause="reconciliation", leg="reduce")
         assert (order.status, order.fills.count()) == ("filled", 1)
-        other.place(OrderRequest(uuid.uuid4().hex, "BTCUSDT", "sell", MARKET, Decimal(1), reduce_only=True))
+        other.place(OrderRequest(uuid.uuid4().hex, desk.symbol, "sell", MARKET, Decimal(1), reduce_only=True))
         reconciliation.reconcile(desk.account, now=desk.clock.now, adopt=True)
         closed = fresh(position)
         assert (closed.status, closed.close_reason) == ("closed", "closed at the exchange")
@@ -147,7 +149,7 @@ class TestDrift:
         assert fresh(position).contracts == 2
 
     def test_a_position_that_nobody_here_opened_reduces_the_account(self, desk: VenueDesk) -> None:
-        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, "ETHUSDT", BUY, MARKET, Decimal(1)))
+        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, symbol_at(desk.market, "ETHUSDT"), BUY, MARKET, Decimal(1)))
         assert [problem.code for problem in reconcile(desk).problems] == ["unknown_position"]
         assert Halt.objects.get().scope == f"account:{desk.account.id}"
         denied = orders.place(Intent(desk_position(desk), "entry", "buy", MARKET, Decimal(1), BY_HAND))
@@ -155,11 +157,11 @@ class TestDrift:
 
     def test_or_is_taken_over_with_a_stop_and_a_workflow(self, desk: VenueDesk, settings: Any) -> None:
         settings.UNKNOWN_AT_EXCHANGE = "adopt"
-        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, "BTCUSDT", "sell", MARKET, Decimal(3)))
+        exchange_for(desk.account).place(OrderRequest(uuid.uuid4().hex, desk.symbol, "sell", MARKET, Decimal(3)))
         reconcile(desk)
         position = Position.objects.get()
         assert (position.side, position.contracts, position.trader_id) == ("short", 3, desk.trader.id)
-        assert [(order.trigger, order.quantity, order.side) for order in desk.book.open_orders() if order.is_conditional] == [
+        assert [(order.trigger, order.quantity, order.side) for order in desk.book.open_orders() if order.trigger is not None] == [
             (102, 3, "BUY")
         ]
         assert WorkflowSchedule.objects.get(entity_id=position.id).is_active
@@ -170,7 +172,7 @@ class TestDrift:
 
     def test_an_order_that_is_not_ours_is_told(self, desk: VenueDesk) -> None:
         desk.open(size="2")
-        stray = OrderRequest("stray", "BTCUSDT", "sell", STOP_MARKET, Decimal(1), trigger_price=Decimal(90), reduce_only=True)
+        stray = OrderRequest("stray", desk.symbol, "sell", STOP_MARKET, Decimal(1), trigger_price=Decimal(90), reduce_only=True)
         exchange_for(desk.account).place(stray)
         assert [problem.code for problem in reconcile(desk).problems] == ["unknown_order"]
 
@@ -218,7 +220,7 @@ class TestWhen:
 
 
 def desk_position(desk: VenueDesk) -> Position:
-    return Position.objects.create(account=desk.account, trader=desk.trader, market=desk.market, symbol="BTCUSDT", side="long")
+    return Position.objects.create(account=desk.account, trader=desk.trader, market=desk.market, symbol=desk.symbol, side="long")
 
 
 @given(

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from monitoring import controls
 from monitoring.audit import Actor
 from positions import flatten, leases, opening, orders, protection, reconciliation, tasks, trading
+from positions.exchange import calling
 from positions.exchange.contract import ExchangeError
 from positions.models import Order, Position, PositionManagementDecision
 from positions.orders import Cause
@@ -93,7 +94,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.state == "running")
     @rule(state=st.sampled_from(["reducing", "halted"]), scope=st.sampled_from(["all", "trader", "symbol", "account"]))
     def stopped(self, state: str, scope: str) -> None:
-        key = {"trader": self.desk.trader.id, "symbol": "BTCUSDT", "account": self.desk.account.id}.get(scope)
+        key = {"trader": self.desk.trader.id, "symbol": self.desk.symbol, "account": self.desk.account.id}.get(scope)
         self.scope, self.state = scope if scope == "all" else f"{scope}:{key}", state
         controls.halt(scope=self.scope, state=state, reason="testing", actor=OLGA, now=self.desk.clock.now, wait_s=0)
 
@@ -159,16 +160,17 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("market", ["binance_futures", "binance"])
-def test_any_order_of_things(clock: SteppingClock, settings: Any, monkeypatch: pytest.MonkeyPatch, market: str) -> None:
+@pytest.mark.parametrize(("market", "examples"), [("binance_futures", 30), ("binance", 30), ("bybit", 15), ("okx", 15)])
+def test_any_order_of_things(clock: SteppingClock, settings: Any, monkeypatch: pytest.MonkeyPatch, market: str, examples: int) -> None:
     for module, name in ((orders, "FIRST_PAUSE_S"), (orders, "LONGEST_PAUSE_S"), (protection, "FIRST_PAUSE_S"), (trading, "CLOSE_PAUSE_S")):
         monkeypatch.setattr(module, name, 0.0)
     monkeypatch.setattr(protection, "RETRY_BUDGET_S", 0.3)
     monkeypatch.setattr(reconciliation, "MARGIN_S", 0.3)
+    monkeypatch.setattr(calling, "LISTING_PAUSE_S", 0.0)
     machine = type("Life", (Life,), {"clock": clock, "settings": settings, "market": market})
     run_state_machine_as_test(
         machine,
         settings=hypothesis_settings(
-            max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
+            max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=False
         ),
     )

@@ -20,20 +20,22 @@ BY_HAND = Cause(Order.Cause.OPERATOR, "test")
 
 
 class TradingDesk:
-    """BTCUSDT at 100; `close` lets a candle of any shape close, with everything that follows."""
+    """BTCUSDT, or what a market calls it, at 100; `close` lets a candle of any shape close, with everything that follows."""
+
+    symbol = "BTCUSDT"
 
     def __init__(self, clock: SteppingClock, *, market: str = "binance", trader: dict[str, Any] | None = None, **profile: Any) -> None:
         make_instruments("BTCUSDT", "ETHUSDT", market=market)
         self.clock, self.number, self.market = clock, 0, market
-        values = {"conditions": NEVER, "symbols": ["BTCUSDT", "ETHUSDT"], "market": market}
+        values = {"conditions": NEVER, "symbols": [self.symbol, "ETHUSDT"], "market": market}
         self.trader = make_trader(**{**values, **(trader or {})})
         self.profile = make_profile(self.trader, **profile)
         self.account = self.profile.account
-        closes.record(fetched=flat_window(until=START_MS - LENGTH, market=market), now=clock.now)
+        closes.record(fetched=flat_window(until=START_MS - LENGTH, market=market, symbol=self.symbol), now=clock.now)
 
     def entering(self, *, stop: str = "98", target: str = "104", size: str | None = None, signal: Signal | None = None) -> SignalAnalysis:
         """A signal that is ready, with the answer that asked to enter."""
-        signal = signal or make_signal(self.trader, symbol="BTCUSDT", status=Signal.Status.READY)
+        signal = signal or make_signal(self.trader, symbol=self.symbol, status=Signal.Status.READY)
         plan = TradePlan(Decimal(100), Decimal(stop), Decimal(target), Decimal(size) if size else None)
         return SignalAnalysis.objects.create(
             kind="initial",
@@ -57,8 +59,9 @@ class TradingDesk:
         self.number += 1
         self.clock.to(opened_at + LENGTH + 500)
         prices = {"open": Decimal(opened), "high": Decimal(high), "low": Decimal(low)}
-        closes.record(streamed=[candle(open_time=opened_at, close=close, market=self.market, **prices)], now=self.clock.now)
-        engine.handle(handlers.Close(self.market, "5m", opened_at, ("BTCUSDT",)))
+        closed = candle(open_time=opened_at, close=close, market=self.market, symbol=self.symbol, **prices)
+        closes.record(streamed=[closed], now=self.clock.now)
+        engine.handle(handlers.Close(self.market, "5m", opened_at, (self.symbol,)))
 
     def resting(self, position: Position) -> dict[str, tuple[Decimal, Decimal]]:
         """Leg → (quantity, price) of the orders that rest."""

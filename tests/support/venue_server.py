@@ -72,13 +72,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.gateway._quiet_until = 0.0  # a maintenance ends with the plan that it was part of
             self.gateway.faults = Script(troubles, path=asked["path"])
         elif path == "/test/book":
-            book = self.gateway.api(asked["key"], venue=asked.get("venue", "binance_futures")).book
+            book = self.gateway.api(asked["key"], venue=asked["venue"]).book
             held = book.holdings.get("BTCUSDT")
             return {
                 "amount": str(held.amount if held else 0),
                 "wallet": str(book.wallet["USDT"]),
                 "orders": [[o.client_id, o.type, o.side, str(o.quantity)] for o in list(book.orders.values())[asked["since"] :]],
-                "open": [[order.client_id, order.type, str(order.left)] for order in book.open_orders()],
+                "open": [
+                    [order.client_id, "stop" if order.trigger is not None else "target", str(order.left)] for order in book.open_orders()
+                ],
                 "count": len(book.orders),
             }
         return {}
@@ -109,8 +111,8 @@ class VenueServer:
         """What happens to the next requests whose path begins like that."""
         self._tell("faults", faults=names, path=path)
 
-    def book(self, key: str, *, since: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = self._tell("book", key=key, since=since)
+    def book(self, key: str, *, venue: str, since: int = 0) -> dict[str, Any]:
+        found: dict[str, Any] = self._tell("book", key=key, venue=venue, since=since)
         return found
 
     def _tell(self, what: str, **body: Any) -> Any:

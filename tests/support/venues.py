@@ -33,6 +33,13 @@ from tests.support.factories import make_instruments, make_user
 from tests.support.trading import TradingDesk
 
 URL = "http://simulated"
+ORDERS = {
+    "binance": "/api/v3/order",
+    "binance_futures": "/fapi/v1/order",
+    "bybit": "/v5/order/create",
+    "okx": "/api/v5/trade/order",
+}
+STOPS = {**ORDERS, "binance_futures": "/fapi/v1/algoOrder", "okx": "/api/v5/trade/order-algo"}
 
 
 class Dial:
@@ -102,12 +109,18 @@ def symbol_at(market: str, symbol: str = "BTCUSDT") -> str:
     return okx.swap(LISTINGS[symbol]) if market == "okx" else symbol
 
 
-def make_venue_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
-    """An account whose key the simulated exchange knows, under limits that are wide enough."""
+def list_instruments(market: str) -> None:
+    """Everything that is traded at a market, by its own names."""
     make_instruments(market=market)
     if market == "okx":
-        for instrument in Instrument.objects.filter(market=market):
-            Instrument.objects.filter(id=instrument.id).update(symbol=symbol_at(market, instrument.symbol))
+        for instrument in Instrument.objects.filter(market=market, symbol__in=LISTINGS):
+            instrument.symbol = symbol_at(market, instrument.symbol)
+            instrument.save(update_fields=["symbol"])
+
+
+def make_venue_account(user: User, *, market: str = "binance_futures", armed: bool = True, **over: Any) -> ExchangeAccount:
+    """An account whose key the simulated exchange knows, under limits that are wide enough."""
+    list_instruments(market)
     key = f"key-{User.objects.count()}-{ExchangeAccount.objects.count()}"
     values: dict[str, Any] = {"kind": market.partition("_")[0], "market": market, "leverage": 5, "name": key}
     if armed:
@@ -126,10 +139,11 @@ def _response(answer: Answer, request: requests.PreparedRequest) -> requests.Res
 
 
 class VenueDesk(TradingDesk):
-    """A trader at Binance, whose exchange is a gateway under the test's control; prices are the dial's."""
+    """A trader at an exchange that is a gateway under the test's control; prices are the dial's."""
 
     def __init__(self, clock: SteppingClock, wire: Wire, *, market: str = "binance_futures", **profile: Any) -> None:
         self.wire, self.gateway, self.dial = wire, wire.gateway, wire.gateway._prices
+        self.symbol = symbol_at(market)
         account = make_venue_account(make_user(), market=market)
         super().__init__(clock, market=market, trader={"user": account.user}, account=account, **profile)
 
@@ -148,6 +162,15 @@ class VenueDesk(TradingDesk):
     def fail(self, *troubles: Trouble | None, method: str = "POST", path: str = "") -> None:
         """What happens to the next requests of this kind."""
         self.gateway.faults = Script([Fault(trouble) if trouble else None for trouble in troubles], method=method, path=path)
+
+    def fail_orders(self, *troubles: Trouble | None) -> None:
+        """What happens to the next orders that are no stops."""
+        self.fail(*troubles, path=ORDERS[self.market])
+
+    def fail_stops(self, *troubles: Trouble | None) -> None:
+        """What happens to the next stops, after an entry."""
+        before = [None] if STOPS[self.market] == ORDERS[self.market] else []
+        self.fail(*before, *troubles, path=STOPS[self.market])
 
     def held(self) -> Decimal:
         """What the exchange holds for us."""
