@@ -207,7 +207,9 @@ TRADING_URLS = {
 }
 SIMULATED_TRADING = frozenset(kind for kind, url in TRADING_URLS.items() if url and is_simulated(url))
 # How long after an order was sent "no such order" proves nothing: its time window, the server's time-out, and a margin.
-ORDER_SETTLES_SECONDS = float(env.decimal("ORDER_SETTLES_SECONDS", default="25", minimum="0"))
+# None: as long as each exchange needs.
+_settles = env.text("ORDER_SETTLES_SECONDS", default="")
+ORDER_SETTLES_SECONDS = float(env.decimal("ORDER_SETTLES_SECONDS", default="", minimum="0")) if _settles else None
 UNKNOWN_AT_EXCHANGE = env.choice("UNKNOWN_AT_EXCHANGE", default="report", allowed={"report", "adopt"})
 
 # --- Queue ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from .bybit_client import NOT_MODIFIED
-from .calling import Caller, complete, finished, text
+from .calling import Caller, complete, finished, outcome, text
 from .contract import (
     BUY,
     CANCELED,
@@ -85,13 +85,12 @@ class BybitLinear:
         if request.type == STOP_MARKET:
             direction = RISES if request.side == BUY else FALLS
             params |= {"triggerPrice": text(request.trigger_price), "triggerDirection": direction, "triggerBy": "LastPrice"}
-        taken = self._caller.send("privatePostV5OrderCreate", params)
-        try:
-            if request.type == MARKET:
-                return finished(lambda: self.order(symbol=request.symbol, client_order_id=request.client_order_id))
-            return self.order(symbol=request.symbol, client_order_id=request.client_order_id)
-        except OrderNotFound:  # it is taken, and listed a moment later
-            return OrderReport(request.client_order_id, str(taken["result"]["orderId"]), OPEN, Decimal(0), None)
+        answer = self._caller.send("privatePostV5OrderCreate", params)
+        return outcome(
+            lambda: self.order(symbol=request.symbol, client_order_id=request.client_order_id),
+            taken=OrderReport(request.client_order_id, str(answer["result"]["orderId"]), OPEN, Decimal(0), None),
+            ends_at_once=request.type == MARKET,
+        )
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
         with contextlib.suppress(OrderNotFound):  # finished already, or never there: the question below tells which

@@ -17,7 +17,7 @@ from typing import Any
 
 import ccxt
 
-from .contract import OPEN, PARTIALLY_FILLED, ExchangeError, OrderReport, TradeReport, Unclear
+from .contract import OPEN, PARTIALLY_FILLED, ExchangeError, OrderNotFound, OrderReport, TradeReport, Unclear
 
 logger = logging.getLogger(__name__)
 TIMEOUT_MS = 10_000  # the exchanges' own servers give up after ten seconds
@@ -127,9 +127,23 @@ def complete(read: Callable[[], list[TradeReport]], report: OrderReport) -> list
     raise Unclear(f"the fills of order {report.exchange_order_id} do not add up to {report.filled} yet")
 
 
+def outcome(read: Callable[[], OrderReport], *, taken: OrderReport, ends_at_once: bool) -> OrderReport:
+    """
+    What became of an order whose answer only said that it was taken, as it is `taken`.
+
+    :raises Unclear: if that can't be read, whatever the reason: the order is there, and must not be called refused
+    """
+    try:
+        return finished(read) if ends_at_once else read()
+    except OrderNotFound:  # listed a moment later
+        return taken
+    except ExchangeError as error:
+        raise Unclear(f"it was taken, and what became of it is not known: {error}") from error
+
+
 def finished(read: Callable[[], OrderReport]) -> OrderReport:
     """
-    An order that should end at once, looked up until it has: its answer only said that it was taken.
+    An order that should end at once, looked up until it has.
 
     :raises Unclear: if it goes on
     """

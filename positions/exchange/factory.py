@@ -18,6 +18,7 @@ from positions import credentials
 from positions.credentials import Keys
 from positions.models import ExchangeAccount, Position
 
+from . import binance, bybit, okx
 from .binance import BinanceFutures, BinanceSpot
 from .binance_client import BinanceClient
 from .bybit import BybitLinear
@@ -57,29 +58,34 @@ def exchange_for(account: ExchangeAccount) -> Exchange:
 
 def _binance_spot(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
     client = BinanceClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms, time_path="publicGetTime")
-    return BinanceSpot(Caller(client), held_at_cost=partial(_held_at_cost, account.id), settles_after_s=settings.ORDER_SETTLES_SECONDS)
+    return BinanceSpot(Caller(client), held_at_cost=partial(_held_at_cost, account.id), settles_after_s=_settles(binance.SETTLES_AFTER_S))
 
 
 def _binance_futures(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
     client = BinanceClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms, time_path="fapiPublicGetTime")
-    return BinanceFutures(Caller(client), **_terms(account))
+    return BinanceFutures(Caller(client), **_terms(account, binance.SETTLES_AFTER_S))
 
 
 def _bybit(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
     client = BybitClient(api_key=keys.api_key, secret=keys.secret, base_url=address, clock_ms=clock.now_ms)
-    return BybitLinear(Caller(client), **_terms(account))
+    return BybitLinear(Caller(client), **_terms(account, bybit.SETTLES_AFTER_S))
 
 
 def _okx(account: ExchangeAccount, keys: Keys, address: str) -> Exchange:
     if not keys.passphrase:
         raise Rejected("credentials", "a key of OKX has a passphrase; enter it with the key")
     client = OkxClient(api_key=keys.api_key, secret=keys.secret, passphrase=keys.passphrase, base_url=address, clock_ms=clock.now_ms)
-    return OkxSwap(Caller(client), **_terms(account))
+    return OkxSwap(Caller(client), **_terms(account, okx.SETTLES_AFTER_S))
 
 
-def _terms(account: ExchangeAccount) -> dict[str, Any]:
+def _terms(account: ExchangeAccount, settles_s: float) -> dict[str, Any]:
     margin = {"leverage": int(account.leverage), "margin_mode": account.margin_mode}
-    return {**margin, "settles_after_s": settings.ORDER_SETTLES_SECONDS}
+    return {**margin, "settles_after_s": _settles(settles_s)}
+
+
+def _settles(own: float) -> float:
+    """How long an order may take to be known, in seconds: as the settings say, else what the exchange needs."""
+    return own if settings.ORDER_SETTLES_SECONDS is None else float(settings.ORDER_SETTLES_SECONDS)
 
 
 MAKERS: dict[tuple[str, str], Callable[[ExchangeAccount, Keys, str], Exchange]] = {

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from .calling import Caller, complete, finished, text
+from .calling import Caller, complete, finished, outcome, text
 from .contract import (
     CANCELED,
     FILLED,
@@ -80,12 +80,11 @@ class OkxSwap:
         if request.type == LIMIT:
             params["px"] = text(request.price)
         answer = self._caller.send("privatePostTradeOrder", params)
-        try:
-            if request.type == MARKET:
-                return finished(lambda: self.order(symbol=request.symbol, client_order_id=request.client_order_id))
-            return self.order(symbol=request.symbol, client_order_id=request.client_order_id)
-        except OrderNotFound:  # it is taken, and listed a moment later
-            return OrderReport(request.client_order_id, str(answer["data"][0]["ordId"]), OPEN, Decimal(0), None)
+        return outcome(
+            lambda: self.order(symbol=request.symbol, client_order_id=request.client_order_id),
+            taken=OrderReport(request.client_order_id, str(answer["data"][0]["ordId"]), OPEN, Decimal(0), None),
+            ends_at_once=request.type == MARKET,
+        )
 
     def cancel(self, *, symbol: str, client_order_id: str) -> OrderReport:
         try:

@@ -11,6 +11,9 @@ from monitoring import fields, intervals
 from monitoring.models import Trader
 from monitoring.models.market import MARKETS
 
+# The markets that can be traded at each exchange; paper takes any.
+TRADED = {"binance": ("binance", "binance_futures"), "bybit": ("bybit",), "okx": ("okx",)}
+
 
 class ExchangeAccount(models.Model):
     """A paper account, or an account at an exchange. Rates are fractions of the notional; 0.001 is 0.1 %."""
@@ -64,6 +67,13 @@ class ExchangeAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})"
+
+    def clean(self) -> None:
+        """
+        :raises ValidationError: if orders can't be sent to this market of this exchange
+        """
+        if self.needs_arming and self.market not in TRADED[self.kind]:
+            raise ValidationError({"market": f"At {self.kind} this version trades {' and '.join(TRADED[self.kind])}."})
 
     @property
     def needs_arming(self) -> bool:

@@ -391,6 +391,18 @@ class TestBybitAndOkx:
         assert report.status == "open", "taken, and not listed yet: it is not called rejected"
         assert bybit.exchange.order(symbol=SYMBOL, client_order_id=report.client_order_id).status == "filled"
 
+    @pytest.mark.parametrize("trouble", [Trouble.TOO_MANY, Trouble.REJECTED, Trouble.LOST, Trouble.MAINTENANCE])
+    def test_an_order_that_was_taken_is_never_called_refused(self, perpetual: Simulated, trouble: Trouble) -> None:
+        """When it can't be asked what became of it: else a stop rests that nobody knows."""
+        if perpetual.market == "binance_futures":
+            pytest.skip("its answer tells at once")
+        perpetual.exchange.place(perpetual.request(BUY, MARKET, "2"))
+        stop = perpetual.request(SELL, LIMIT, "1", price=Decimal(105), reduce_only=True)
+        perpetual.gateway.faults = Script([Fault(trouble)] * 9, method="GET")
+        with pytest.raises(Unclear):
+            perpetual.exchange.place(stop)
+        assert perpetual.api.book.find(SYMBOL, client_id=stop.client_order_id)
+
     def test_a_market_order_that_goes_on_is_unclear(self, okx: Simulated, monkeypatch: Any) -> None:
         real = okx.api._routes["GET", "/api/v5/trade/order"]
         monkeypatch.setitem(

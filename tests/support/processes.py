@@ -145,7 +145,7 @@ class RunningDesk:
             "CLOCK_EPOCH": str(row[1]),
             "MARKET_WS_URL": f"ws://{address}",
             "MARKET_REST_URL": f"http://{address}",
-            "BINANCE_TRADING_URL": f"http://{address}",
+            **{f"{kind}_TRADING_URL": f"http://{address}" for kind in ("BINANCE", "BYBIT", "OKX")},
         }
 
     def _read(self, process: subprocess.Popen[str]) -> None:

@@ -90,7 +90,7 @@ class Command(BaseCommand):
             "MARKET_REST_URL": f"http://{address}",
             "BINANCE_FUTURES_WS_URL": f"ws://{address}",
             "BINANCE_FUTURES_REST_URL": f"http://{address}",
-            "BINANCE_TRADING_URL": f"http://{address}",
+            **{f"{kind.upper()}_TRADING_URL": f"http://{address}" for kind in settings.TRADING_URLS},
             "POLYMARKET_WS_URL": f"ws://{address}/polymarket",
             "POLYMARKET_REST_URL": f"http://{address}/polymarket",
             "POLYMARKET_CATALOG_URL": f"http://{address}/polymarket/gamma",
