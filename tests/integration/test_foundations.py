@@ -44,6 +44,14 @@ def test_nobody_but_the_clock_asks_for_the_time_of_day() -> None:
     assert found == ["monitoring/clock.py", "desk/management/commands/run_desk.py"], "run_desk begins the clock's epoch"
 
 
+def test_a_candle_that_is_still_forming_is_for_pages_alone() -> None:
+    asking = re.compile(r"\bforming\.read\(|client\.forming\(|\bFormingCandle\b")
+    sources = [path for app in ("monitoring", "positions", "workflows", "desk") for path in (ROOT / app).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)) for path in sources if asking.search(path.read_text())}
+    feed = {"monitoring/feed/contract.py", "monitoring/feed/parsing.py", "monitoring/feed/rest.py"}
+    assert found - feed == {"desk/forming.py", "desk/workflow_views.py"}
+
+
 def test_every_setting_and_command_is_documented() -> None:
     settings_text = (ROOT / "docs" / "settings.md").read_text()
     named = re.findall(r'env\.\w+\("([A-Z_]+)"', (ROOT / "config" / "settings.py").read_text())

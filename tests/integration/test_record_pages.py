@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
@@ -11,10 +12,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from desk import forming
+from monitoring.feed.contract import FormingCandle, RestDown
 from monitoring.models import AuditLog, Event, SignalAnalysis, WorkflowRun
 from positions.models import Order, Position
 from tests.support import queue
-from tests.support.clocks import SteppingClock
+from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import make_user
 from tests.support.trading import LENGTH, TradingDesk
 
@@ -200,3 +203,49 @@ class TestRoles:
         schedule.save()
         assert client.get(f"/workflows/{schedule.id}/").status_code == 200
         assert client.get(f"/positions/{held.id}/").status_code == 200
+
+
+class TestFormingCandle:
+    """What a chart shows in grey."""
+
+    class Exchange:
+        """Tells a candle, or fails."""
+
+        def __init__(self) -> None:
+            self.asked, self.answers = 0, True
+
+        def forming(self, *, symbol: str, interval: str) -> FormingCandle:
+            self.asked += 1
+            if not self.answers:
+                raise RestDown("no answer")
+            return FormingCandle(symbol, interval, START_MS, *(Decimal(price) for price in ("100", "102", "99", "101")))
+
+    @pytest.fixture
+    def exchange(self, monkeypatch: pytest.MonkeyPatch) -> Exchange:
+        found = self.Exchange()
+        monkeypatch.setattr(forming, "_markets", {"binance": forming._Market(found)})  # type: ignore[arg-type]
+        return found
+
+    def test_pages_share_one_question(self, operator: Client, held: Position, desk: TradingDesk, exchange: Exchange) -> None:
+        address = f"/workflows/{desk.schedule(held.id).id}/forming/"
+        answers = [operator.get(address).json()["candle"] for _ in range(5)]
+        assert answers == [{"time": START_MS // 1000, "open": 100.0, "high": 102.0, "low": 99.0, "close": 101.0}] * 5
+        assert exchange.asked == 1
+
+    def test_who_comes_while_another_asks_does_not_wait(self, exchange: Exchange) -> None:
+        with forming._markets["binance"].busy:
+            assert forming.read(market="binance", symbol="BTCUSDT", interval="5m") is None
+        assert exchange.asked == 0
+
+    def test_an_exchange_that_does_not_answer_leaves_the_chart_without_one(
+        self, operator: Client, held: Position, desk: TradingDesk, exchange: Exchange
+    ) -> None:
+        exchange.answers = False
+        assert operator.get(f"/workflows/{desk.schedule(held.id).id}/forming/").json() == {"candle": None}
+
+    def test_it_can_be_switched_off(self, operator: Client, held: Position, desk: TradingDesk, exchange: Exchange, settings: Any) -> None:
+        settings.FORMING_CANDLE_SECONDS = 0
+        schedule = desk.schedule(held.id).id
+        assert operator.get(f"/workflows/{schedule}/forming/").json() == {"candle": None}
+        assert exchange.asked == 0
+        assert "closed candles only" in operator.get(f"/workflows/{schedule}/").content.decode()
