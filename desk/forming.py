@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from monitoring import intervals
 from monitoring.feed.contract import FeedError, FormingCandle
 from monitoring.feed.rest import RestClient
 
 logger = logging.getLogger(__name__)
 
+SOONEST_S, LOOKS_A_CANDLE = 0.5, 6
 FORGOTTEN_AFTER_S = 120.0  # real time since a page last wanted the stream
 
 
@@ -41,11 +43,12 @@ _making = threading.Lock()
 
 def read(*, market: str, symbol: str, interval: str) -> FormingCandle | None:
     """The newest that is known of the candle, asked for when that is old; None when the exchange does not tell, or none is to be shown."""
-    if not settings.FORMING_CANDLE_SECONDS:
+    every = every_s(interval)
+    if not every:
         return None
     place = _market(market)
     known = place.streams.get((symbol, interval)) or _Stream()
-    if time.monotonic() - known.asked < settings.FORMING_CANDLE_SECONDS or not place.busy.acquire(blocking=False):
+    if time.monotonic() - known.asked < every or not place.busy.acquire(blocking=False):
         return known.candle
     try:
         known = _Stream(time.monotonic(), _ask(place.client, symbol=symbol, interval=interval))
@@ -54,6 +57,12 @@ def read(*, market: str, symbol: str, interval: str) -> FormingCandle | None:
     finally:
         place.busy.release()
     return known.candle
+
+
+def every_s(interval: str) -> float:
+    """How often (real seconds) it is asked for at most: as the settings say, and some times in the life of a candle. 0: never."""
+    life_s = intervals.length_ms(interval) / 1000 / float(settings.CLOCK_SPEED)
+    return min(float(settings.FORMING_CANDLE_SECONDS), max(SOONEST_S, life_s / LOOKS_A_CANDLE))
 
 
 def _ask(client: RestClient, *, symbol: str, interval: str) -> FormingCandle | None:

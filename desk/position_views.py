@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -13,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from desk import access, story
+from desk import access, forming, story
 from monitoring import candles, clock
 from monitoring.admin.base import actor_of
 from monitoring.models import WorkflowSchedule
@@ -36,7 +35,7 @@ def position(request: HttpRequest, key: UUID) -> HttpResponse:
         "stops": found.orders.filter(leg=Order.Leg.STOP).order_by("-intended_at"),
         "decisions": found.decisions.select_related("run").order_by("-timestamp")[:50],
         "schedule": schedule,
-        "forming_every": settings.FORMING_CANDLE_SECONDS,
+        "forming_every": forming.every_s(schedule.interval) if schedule else 0,
         "may_manage": request.user.has_perm(MANAGE) and found.status != Position.Status.CLOSED,
         "nonce": uuid4(),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -34,7 +33,7 @@ def workflow(request: HttpRequest, key: UUID) -> HttpResponse:
         "lines": lines,
         "chosen": chosen,
         "evidence": story.evidence(chosen) if chosen else None,
-        "forming_every": settings.FORMING_CANDLE_SECONDS,
+        "forming_every": forming.every_s(schedule.interval),
         "may_steer": request.user.has_perm(STEER),
     }
     return render(request, "desk/workflow.html", context)

@@ -27,7 +27,7 @@ from monitoring import clock
 WINDOW = 50_000
 REACHED = 10_000
 RECENT = 3_000
-MONTHS = 12
+MONTHS, MONTHS_AT_ONCE = 12, 3
 WHEN = "when"
 LAST_DAY = "24h"
 
@@ -56,6 +56,9 @@ class EstimatingPaginator(Paginator):
 class MonthOrDay(admin.FieldListFilter):
     """A month or a day of a date, in UTC, offered without a question to the table."""
 
+    template = "admin/when_filter.html"
+    is_older = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = "when"
@@ -78,16 +81,18 @@ class MonthOrDay(admin.FieldListFilter):
         months = [_months_before(this_month, back) for back in range(MONTHS)]
         if len(self.chosen) >= 7 and self.chosen[:7] not in {f"{month:%Y-%m}" for month in months}:
             months.append(_span(self.chosen[:7])[0])
-        offered = [("", "Any time"), (LAST_DAY, "Last 24 hours")]
-        for month in months:
-            offered.append((f"{month:%Y-%m}", f"{month:%B %Y}"))
+        offered = [("", "Any time", False), (LAST_DAY, "Last 24 hours", False)]
+        for place, month in enumerate(months):
+            is_older = place >= MONTHS_AT_ONCE
+            offered.append((f"{month:%Y-%m}", f"{month:%B %Y}", is_older))
             if self.chosen.startswith(f"{month:%Y-%m}"):
+                self.is_older = is_older
                 begin, end = _span(f"{month:%Y-%m}")
                 days = [begin + timedelta(days=number) for number in range((end - begin).days)]
-                offered += [(f"{day:%Y-%m-%d}", f"– {day:%a} {day.day}") for day in days if day <= clock.now()]
-        for value, text in offered:
+                offered += [(f"{day:%Y-%m-%d}", f"– {day:%a} {day.day}", is_older) for day in days if day <= clock.now()]
+        for value, text, is_older in offered:
             link = changelist.get_query_string({WHEN: value}) if value else changelist.get_query_string(remove=[WHEN])
-            yield {"selected": self.chosen == value, "query_string": link, "display": text}
+            yield {"selected": self.chosen == value, "query_string": link, "display": text, "older": is_older}
 
 
 class RecentValues(admin.AllValuesFieldListFilter):
