@@ -16,10 +16,10 @@ from monitoring import candles, clock, events, schedules
 from monitoring.models import Trader
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
-from positions import gate, orders, sizing, trading
+from positions import gate, orders, sizing, trading, venue
 from positions.exchange.contract import BUY, Held
+from positions.intents import Cause
 from positions.models import ExchangeAccount, Order, Position, TradingProfile
-from positions.orders import Cause
 from positions.telling import about
 
 LOOK_BACK = timedelta(hours=24)  # spot lists the fills of a day at once
@@ -28,7 +28,7 @@ STOP_PCT, TARGET_R = Decimal(2), Decimal(2)  # percent of the market price; rewa
 
 def adopt(account: ExchangeAccount, symbol: str, *, now: datetime) -> bool:
     """Make it a position of ours; False when there is no trader for it, no price, or it is gone meanwhile."""
-    held = orders.at_venue(account).holdings.get(symbol)
+    held = venue.at_venue(account).holdings.get(symbol)
     running = TradingProfile.objects.filter(account=account, trader__state=Trader.State.RUNNING)
     profile = running.select_related("trader").order_by("trader__created_at").first()
     if held is None or held.cost is None or profile is None:
@@ -48,9 +48,9 @@ def adopt_trades(position: Position, *, now: datetime) -> bool:
     Only fills that the exchange lists; False when they don't add up to what it holds.
     """
     since = max(position.opened_at or position.created_at, now - LOOK_BACK)
-    outside = orders.outside_trades(position, since=since)
+    outside = venue.outside_trades(position, since=since)
     signed = [row.trade.quantity * (1 if row.side == BUY else -1) for rows in outside.values() for row in rows]
-    held = orders.at_venue(position.account).holdings.get(position.symbol)
+    held = venue.at_venue(position.account).holdings.get(position.symbol)
     there = held.quantity if held else Decimal(0)
     if not signed or position.sign * position.contracts + sum(signed) != there or there * position.sign < 0:
         return False

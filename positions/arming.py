@@ -19,7 +19,7 @@ from monitoring import audit, events
 from monitoring.audit import Actor
 from monitoring.events import NewEvent
 from monitoring.notifications import notify
-from positions import credentials, orders
+from positions import credentials, venue
 from positions.credentials import Keys
 from positions.exchange.contract import Balance, ExchangeError
 from positions.models import ExchangeAccount
@@ -70,7 +70,7 @@ def arm(account: ExchangeAccount, *, cap: str, name: str, reason: str, actor: Ac
     if settings.CLOCK_SPEED != 1 and not account.is_simulated:
         raise ArmingError("the clock runs at another speed than the exchange's")
     try:
-        balance = orders.balance(account)
+        balance = venue.balance(account)
     except ExchangeError as error:
         raise ArmingError(f"the exchange refuses: {error}") from error
     with transaction.atomic():

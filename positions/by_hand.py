@@ -20,9 +20,9 @@ from django.db import transaction
 from monitoring import audit, events, jobs
 from monitoring.audit import Actor
 from positions import trading
+from positions.intents import Cause
 from positions.leases import Busy
 from positions.models import Order, Position
-from positions.orders import Cause
 from positions.risk import Denied
 from positions.telling import about
 

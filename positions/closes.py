@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
 
 from monitoring.handlers import Close
-from positions import following, orders
+from positions import following, venue
 from positions.exchange import paper
 from positions.models import ExchangeAccount, Order, Position
 
@@ -52,7 +52,7 @@ def on_close(close: Close, now: datetime) -> None:
             following.follow_order(order, now=now)
     for account in _at_exchanges(close):
         with _one_of_many(f"account {account.name}"):
-            following.follow(account, orders.at_venue(account), now=now, symbols=symbols)
+            following.follow(account, venue.at_venue(account), now=now, symbols=symbols)
     with connection.cursor() as cursor:
         cursor.execute(VALUE, [close.interval, close.open_time, close.market, symbols])
 

@@ -15,10 +15,10 @@ from monitoring.audit import Actor
 from monitoring.controls import HALTED
 from monitoring.events import NewEvent
 from monitoring.models import Event, WorkflowSchedule
-from positions import leases, orders, trading
+from positions import leases, trading, venue
 from positions.exchange.contract import ExchangeError
+from positions.intents import Cause
 from positions.models import Order, Position
-from positions.orders import Cause
 
 logger = logging.getLogger(__name__)
 ROUND_S, PATIENCE_S = 60.0, 3.0  # a job may take three minutes
@@ -65,7 +65,7 @@ def flatten(*, scope: str, reason: str, actor: Actor, now: datetime) -> int:
 def _is_held(position: Position) -> bool:
     """Whether the venue still holds something; one that does not answer is asked again."""
     try:
-        return bool(orders.held(position))
+        return bool(venue.held(position))
     except ExchangeError as error:
         logger.warning("flatten of %s: the exchange does not say whether it is flat: %s", position, error)
         return True

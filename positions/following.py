@@ -8,7 +8,7 @@ from datetime import datetime
 
 from positions import orders, trading
 from positions.models import ExchangeAccount, Order, Position
-from positions.orders import AtVenue
+from positions.venue import AtVenue
 
 REASONS = {Order.Leg.STOP: "stop", Order.Leg.TARGET: "target"}
 

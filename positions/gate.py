@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from monitoring import candles, intervals
 from monitoring.models import Instrument
-from positions import orders
+from positions import venue
 from positions.exchange import accounting
 from positions.models import ExchangeAccount, Position, TradingProfile
 from positions.risk import Account, Filters, Limits
@@ -33,7 +33,7 @@ def limits_of(profile: TradingProfile) -> Limits:
 
 def account_of(account: ExchangeAccount, *, trader_id: UUID) -> Account:
     """What the account has now, and how many positions the trader has that are not closed."""
-    balance = orders.balance(account)
+    balance = venue.balance(account)
     not_closed = Position.objects.filter(account=account).exclude(status=Position.Status.CLOSED)
     open_positions = not_closed.filter(trader_id=trader_id).count()
     return Account(balance.total, balance.available, open_positions, room=_room(account, not_closed))

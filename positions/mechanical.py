@@ -23,10 +23,10 @@ from monitoring import controls, events, jobs
 from monitoring.controls import HALTED
 from monitoring.handlers import Close
 from monitoring.models import Candle, Halt
-from positions import orders, protection, rules, trading
+from positions import orders, protection, rules, trading, venue
+from positions.intents import Cause
 from positions.leases import Busy
 from positions.models import Order, Position, TradingProfile
-from positions.orders import Cause
 from positions.rules import Exit, Held, Rules, TakeOff, Trail
 from positions.telling import about
 
@@ -126,7 +126,7 @@ def _look(position: Position, price: Decimal, halts: Mapping[str, Halt], *, fire
         position.contracts,
         position.initial_contracts,
         position.realized_pnl + position.unrealized_pnl - position.fees,
-        target_rests=orders.features(position.account).exits_share,
+        target_rests=venue.features(position.account).exits_share,
     )
     found = rules.due(held, rules=rules_of(position.trader.profile), close=price, fired=fired)
     takes_profit = any(isinstance(action, TakeOff) for action in found)

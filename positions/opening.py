@@ -19,11 +19,11 @@ from monitoring.models import Signal, SignalAnalysis
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
 from monitoring.signal_life import Move
-from positions import gate, leases, orders, protection, risk, trading
+from positions import gate, intents, leases, orders, protection, risk, trading
 from positions.exchange.contract import MARKET
+from positions.intents import Cause, Intent
 from positions.leases import Busy
 from positions.models import Order, Position, TradingProfile
-from positions.orders import Cause, Intent
 from positions.risk import Denied
 from positions.telling import about
 
@@ -113,7 +113,7 @@ def _begin(analysis: SignalAnalysis, signal: Signal, *, now: datetime) -> Positi
 
 
 def _enter(position: Position, signal: Signal, cause: Cause, *, now: datetime) -> Position | Denied | None:
-    intent = Intent(position, Leg.ENTRY, orders.entry_side(position), MARKET, position.planned_contracts, cause)
+    intent = Intent(position, Leg.ENTRY, intents.entry_side(position), MARKET, position.planned_contracts, cause)
     entry = orders.place(intent)
     if isinstance(entry, Denied):
         return _abandon_entry(position, signal, entry, now=now)

@@ -1,5 +1,5 @@
 """
-The order journal, and the only door to an exchange (P4).
+The order journal, and the only door by which something is sent to an exchange (P4).
 
 An order is committed as an intent before the exchange is called. Its client order id follows from (position, cause,
 leg, generation), so that a job that runs twice finds its own order instead of sending another. An unclear answer
@@ -11,15 +11,11 @@ OrderError
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.db import connection, transaction
 
@@ -27,23 +23,18 @@ from monitoring import clock, controls
 from monitoring.models import Halt, WorkflowSchedule
 from positions import booking
 from positions.exchange.contract import (
-    BUY,
     MARKET,
-    SELL,
-    Balance,
     Exchange,
     ExchangeError,
-    Features,
-    Held,
     ListedTrade,
     OrderNotFound,
     OrderReport,
     OrderRequest,
     Rejected,
-    Resting,
 )
 from positions.exchange.factory import exchange_for
-from positions.models import ExchangeAccount, Fill, Order, Position
+from positions.intents import Cause, Intent, entry_side
+from positions.models import Order, Position
 from positions.risk import Denied
 
 logger = logging.getLogger(__name__)
@@ -58,59 +49,6 @@ class OrderError(Exception):
 
 class InsideTransaction(OrderError):
     """An exchange would be called while a transaction is open."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why an order is sent: a decision, a rule, an operator or reconciliation, and the key of it."""
-
-    kind: str
-    key: str
-    analysis_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class Intent:
-    """An order to send for a position. Quantity in base, prices in quote."""
-
-    position: Position
-    leg: str
-    side: str
-    type: str
-    quantity: Decimal
-    cause: Cause
-    price: Decimal | None = None
-    trigger_price: Decimal | None = None
-    generation: int = 0
-
-    @property
-    def reduce_only(self) -> bool:
-        """Everything but an entry and an add only ever takes exposure away."""
-        return self.leg not in Order.ADDS_EXPOSURE
-
-
-@dataclass(frozen=True)
-class AtVenue:
-    """What the venue itself knows of an account."""
-
-    resting: tuple[Resting, ...]
-    holdings: Mapping[str, Held]
-    features: Features
-
-
-def client_order_id(*, position_id: UUID, cause: str, leg: str, generation: int) -> str:
-    """32 hex digits, the same for the same intent; every venue accepts them."""
-    return hashlib.sha256(f"{position_id}|{cause}|{leg}|{generation}".encode()).hexdigest()[:32]
-
-
-def entry_side(position: Position) -> str:
-    """The side that opens the position."""
-    return BUY if position.sign > 0 else SELL
-
-
-def exit_side(position: Position) -> str:
-    """The side that closes it."""
-    return SELL if position.sign > 0 else BUY
 
 
 def place(intent: Intent) -> Order | Denied:
@@ -207,44 +145,6 @@ def live(position: Position, *legs: str) -> list[Order]:
     return list(found.filter(leg__in=legs) if legs else found)
 
 
-def balance(account: ExchangeAccount) -> Balance:
-    """The account's quote currency at its venue."""
-    return exchange_for(account).balance()
-
-
-def features(account: ExchangeAccount) -> Features:
-    """How the account's venue differs from others."""
-    return exchange_for(account).features
-
-
-def held(position: Position) -> Decimal:
-    """
-    The size that the venue itself says is held for a position, positive.
-
-    A spot wallet may hold more than the desk has bought: there it is what the position can still account for.
-    """
-    exchange = exchange_for(position.account)
-    found = exchange.held(symbol=position.symbol).quantity
-    return abs(found) if exchange.features.owns_wallet else min(found, position.contracts)
-
-
-def at_venue(account: ExchangeAccount) -> AtVenue:
-    """All that rests and is held at the account's venue, by whoever it was sent."""
-    exchange = exchange_for(account)
-    return AtVenue(tuple(exchange.open_orders()), exchange.holdings(), exchange.features)
-
-
-def outside_trades(position: Position, *, since: datetime) -> dict[str, list[ListedTrade]]:
-    """Fills of the position's symbol that no order of ours caused, by the exchange's order ids."""
-    rows = exchange_for(position.account).trades_since(symbol=position.symbol, since_ms=clock.to_ms(since))
-    known = set(Fill.objects.filter(account=position.account, at__gte=since).values_list("exchange_trade_id", flat=True))
-    found: dict[str, list[ListedTrade]] = {}
-    for row in rows:
-        if row.trade.trade_id not in known:
-            found.setdefault(row.exchange_order_id, []).append(row)
-    return found
-
-
 def take_over(position: Position, exchange_order_id: str, trades: Sequence[ListedTrade]) -> Order:
     """Journal an order that somebody else sent, with the fills that the exchange lists."""
     side, quantity = trades[0].side, sum((row.trade.quantity for row in trades), Decimal(0))
@@ -334,17 +234,13 @@ def scopes_of(position: Position) -> tuple[str, ...]:
 
 def _was_sent(intent: Intent) -> bool:
     """Whether this very order left before: then it is only asked about, which no switch forbids."""
-    return Order.objects.filter(client_order_id=_identity(intent)).exclude(status=Status.INTENDED).exists()
-
-
-def _identity(intent: Intent) -> str:
-    return client_order_id(position_id=intent.position.id, cause=intent.cause.key, leg=intent.leg, generation=intent.generation)
+    return Order.objects.filter(client_order_id=intent.client_order_id).exclude(status=Status.INTENDED).exists()
 
 
 def _intend(intent: Intent) -> tuple[Order, bool]:
     with transaction.atomic():
         order, is_new = Order.objects.select_related("account", "position").get_or_create(
-            client_order_id=_identity(intent),
+            client_order_id=intent.client_order_id,
             defaults={
                 "position": intent.position,
                 "account": intent.position.account,

@@ -15,10 +15,10 @@ from decimal import Decimal
 
 from monitoring import events
 from monitoring.notifications import notify
-from positions import leases, orders
+from positions import intents, leases, orders, venue
 from positions.exchange.contract import LIMIT, STOP_MARKET
+from positions.intents import Cause, Intent
 from positions.models import Order, Position
-from positions.orders import Cause, Intent
 from positions.risk import Denied
 from positions.telling import about
 
@@ -36,7 +36,7 @@ def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime)
     former = orders.live(position, Leg.STOP)
     resting = next((order for order in former if fits(order, position, price)), None)
     if resting is None:
-        if not orders.features(position.account).exits_share:
+        if not venue.features(position.account).exits_share:
             _cancel(former)
             position.refresh_from_db()
             if not position.contracts:  # it filled before it could be cancelled
@@ -52,7 +52,7 @@ def set_stop(position: Position, *, price: Decimal, cause: Cause, now: datetime)
 
 def set_target(position: Position, *, price: Decimal, cause: Cause) -> bool:
     """Have a target for the whole position rest at `price`. The former one goes first: it is no protection."""
-    if orders.features(position.account).exits_share:
+    if venue.features(position.account).exits_share:
         live = orders.live(position, Leg.TARGET)
         resting = next((order for order in live if fits(order, position, price)), None)
         _cancel([order for order in live if resting is None or order.id != resting.id])
@@ -86,7 +86,7 @@ def tell_unprotected(position: Position, *, reason: str, now: datetime) -> None:
 
 def make_room(position: Position) -> None:
     """Before selling at market: take away resting exits that would hold the quantity back."""
-    if not orders.features(position.account).exits_share:
+    if not venue.features(position.account).exits_share:
         _cancel(orders.live(position, Leg.STOP, Leg.TARGET))
 
 
@@ -107,7 +107,7 @@ def _place(
             Intent(
                 position=position,
                 leg=leg,
-                side=orders.exit_side(position),
+                side=intents.exit_side(position),
                 type=STOP_MARKET if leg == Leg.STOP else LIMIT,
                 quantity=position.contracts,
                 cause=cause,

@@ -27,12 +27,13 @@ from monitoring import clock, controls, events, jobs
 from monitoring.audit import Actor
 from monitoring.events import NewEvent
 from monitoring.notifications import notify
-from positions import adoption, comparison, following, leases, orders, protection, trading
+from positions import adoption, comparison, following, leases, orders, protection, trading, venue
 from positions.comparison import Ours, Problem
 from positions.exchange.contract import ExchangeError
+from positions.intents import Cause
 from positions.models import ExchangeAccount, Order, Position
-from positions.orders import AtVenue, Cause
 from positions.telling import about
+from positions.venue import AtVenue
 
 logger = logging.getLogger(__name__)
 EVERY_S = 60.0  # real time
@@ -83,7 +84,7 @@ def reconcile(account: ExchangeAccount, *, now: datetime, adopt: bool | None = N
     """
     takes_over = settings.UNKNOWN_AT_EXCHANGE == "adopt" if adopt is None else adopt
     try:
-        there = orders.at_venue(account)
+        there = venue.at_venue(account)
         # Long enough for the exchange to know every order that is on its way: none stays unknown.
         patience_s = there.features.settles_after_s + MARGIN_S
         followed = following.follow(account, there, now=now, patience_s=patience_s)
@@ -180,13 +181,13 @@ def _is_protected(position: Position) -> bool:
 
 def _lasting_problems(account: ExchangeAccount) -> list[Problem]:
     """What differs now and still differs when everything is asked again: a fill in between is no drift."""
-    first = _problems(account, orders.at_venue(account))
+    first = _problems(account, venue.at_venue(account))
     if not first:
         return []
-    there = orders.at_venue(account)
+    there = venue.at_venue(account)
     following.follow(account, there, now=clock.now())
     again = {(problem.code, problem.symbol) for problem in first}
-    return [problem for problem in _problems(account, orders.at_venue(account)) if (problem.code, problem.symbol) in again]
+    return [problem for problem in _problems(account, venue.at_venue(account)) if (problem.code, problem.symbol) in again]
 
 
 def _problems(account: ExchangeAccount, there: AtVenue) -> list[Problem]:

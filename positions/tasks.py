@@ -13,8 +13,8 @@ from monitoring import clock, controls, events, intervals, jobs
 from monitoring.audit import Actor
 from positions import by_hand, leases, mechanical, opening, orders, reconciliation, trading
 from positions import flatten as flattening
+from positions.intents import Cause
 from positions.models import ExchangeAccount, Order, Position, PositionManagementDecision
-from positions.orders import Cause
 from positions.position_workflow import management_event
 from positions.risk import Denied
 

@@ -19,10 +19,10 @@ from monitoring.models import Signal, WorkflowSchedule
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
 from monitoring.signal_life import Move
-from positions import booking, gate, leases, orders, protection, risk, streaks
+from positions import booking, gate, intents, leases, orders, protection, risk, streaks
 from positions.exchange.contract import MARKET
+from positions.intents import Cause, Intent
 from positions.models import Order, Position
-from positions.orders import Cause, Intent
 from positions.risk import Denied, Filters, Holding
 from positions.telling import about
 
@@ -68,7 +68,7 @@ def reduce(position: Position, *, fraction: Decimal, cause: Cause, now: datetime
         if allowed == held.quantity:
             return exit_now(position, cause, reason="reduced to nothing", now=now)
         protection.make_room(position)
-        intent = Intent(position, Leg.REDUCE, orders.exit_side(position), MARKET, allowed, cause)
+        intent = Intent(position, Leg.REDUCE, intents.exit_side(position), MARKET, allowed, cause)
         return _after_size_change(position, _placed(intent), cause, now=now)
 
     return _act(position, "reduce", _at_price(position, act), now=now)
@@ -83,7 +83,7 @@ def add(position: Position, *, quantity: Decimal, cause: Cause, now: datetime) -
         allowed = risk.check_add(quantity, held=held, limits=limits, account=account, filters=filters)
         if isinstance(allowed, Denied):
             return allowed
-        intent = Intent(position, Leg.ADD, orders.entry_side(position), MARKET, allowed, cause)
+        intent = Intent(position, Leg.ADD, intents.entry_side(position), MARKET, allowed, cause)
         return _after_size_change(position, _placed(intent), cause, now=now)
 
     return _act(position, "add", _at_price(position, act), now=now)
@@ -160,7 +160,7 @@ def exit_now(position: Position, cause: Cause, *, reason: str, now: datetime, pa
         tries += 1
         leases.renew(position)
         former = Order.objects.filter(position=position, cause_id=cause.key, leg=Leg.CLOSE).count()  # all of them are finished
-        intent = Intent(position, Leg.CLOSE, orders.exit_side(position), MARKET, position.contracts, cause, generation=former)
+        intent = Intent(position, Leg.CLOSE, intents.exit_side(position), MARKET, position.contracts, cause, generation=former)
         order = orders.place(intent)
         assert not isinstance(order, Denied), "what reduces exposure is never denied by a switch"
         order = orders.clear(order, until=until)

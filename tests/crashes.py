@@ -214,8 +214,8 @@ class Desk:
         from monitoring import clock
         from monitoring.models import SignalAnalysis
         from positions import opening, trading
+        from positions.intents import Cause
         from positions.models import Order, Position
-        from positions.orders import Cause
 
         def on_position(act: Callable[..., object], name: str, **what: Any) -> Callable[[], object]:
             def job() -> object:
@@ -319,8 +319,8 @@ class Desk:
         from monitoring.audit import Actor
         from monitoring.models import Halt
         from positions import trading
+        from positions.intents import Cause
         from positions.models import Order, Position
-        from positions.orders import Cause
 
         for position in Position.objects.select_related("account", "trader__profile", "signal").filter(account=self.account, status="open"):
             trading.close(position, cause=Cause(Order.Cause.OPERATOR, f"end-{time.monotonic_ns()}"), reason="end", now=clock.now())

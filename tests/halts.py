@@ -61,14 +61,14 @@ def send(position_id: str) -> None:
     import django
 
     django.setup()
-    from positions import orders
+    from positions import intents, orders
+    from positions.intents import Cause, Intent
     from positions.models import Order, Position
-    from positions.orders import Cause, Intent
 
     position = Position.objects.select_related("account", "trader", "signal").get(id=position_id)
     while True:
         cause = Cause(Order.Cause.DECISION, str(uuid.uuid4()))
-        orders.place(Intent(position, Order.Leg.ADD, orders.entry_side(position), "market", STEP, cause))
+        orders.place(Intent(position, Order.Leg.ADD, intents.entry_side(position), "market", STEP, cause))
 
 
 def run(*, runs: int, seed: int) -> Result:
@@ -114,8 +114,8 @@ def _halt_once(result: Result, frozen: subprocess.Popen[bytes] | None, position:
     from monitoring import clock, controls
     from monitoring.audit import Actor
     from positions import protection
+    from positions.intents import Cause
     from positions.models import Order, PaperOrder
-    from positions.orders import Cause
 
     actor = Actor("test", "cli")
     if frozen:

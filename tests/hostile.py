@@ -419,8 +419,8 @@ class _Desk:
 
     def _add(self, answer: Any, result: Result) -> None:
         from positions import trading
+        from positions.intents import Cause
         from positions.models import Order
-        from positions.orders import Cause
 
         held = self.desk.open(size="1")
         outcome = trading.add(
@@ -449,8 +449,8 @@ class _Desk:
 
     def _end(self, position: Any) -> None:
         from positions import trading
+        from positions.intents import Cause
         from positions.models import Order
-        from positions.orders import Cause
 
         trading.close(position, cause=Cause(Order.Cause.OPERATOR, str(uuid.uuid4())), reason="test", now=self.now)
 

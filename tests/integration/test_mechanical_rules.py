@@ -11,8 +11,8 @@ from monitoring.audit import Actor
 from monitoring.handlers import Close
 from monitoring.models import AuditLog, Event, NotificationDelivery, Trader
 from positions import mechanical, orders, trading
+from positions.intents import Cause, Intent
 from positions.models import Order, Position
-from positions.orders import Cause, Intent
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import candle, make_signal
 from tests.support.trading import BY_HAND, LENGTH, TradingDesk

@@ -20,8 +20,8 @@ from positions.comparison import Ours
 from positions.exchange import calling
 from positions.exchange.contract import BUY, MARKET, STOP_MARKET, Held, OrderRequest
 from positions.exchange.factory import exchange_for
+from positions.intents import Cause, Intent
 from positions.models import ExchangeAccount, Fill, Order, Position
-from positions.orders import Cause, Intent
 from positions.reconciliation import Reconciled
 from positions.simulator.faults import Trouble
 from tests.support.clocks import SteppingClock

@@ -22,8 +22,8 @@ from monitoring.audit import Actor
 from positions import flatten, leases, opening, orders, protection, reconciliation, tasks, trading
 from positions.exchange import calling
 from positions.exchange.contract import ExchangeError
+from positions.intents import Cause
 from positions.models import Order, Position, PositionManagementDecision
-from positions.orders import Cause
 from positions.simulator.faults import Trouble
 from tests.support.clocks import SteppingClock
 from tests.support.venues import VenueDesk, clock_ms, venue_desk

@@ -13,8 +13,8 @@ from monitoring.audit import Actor
 from monitoring.models import Candle, Event, Signal
 from positions import flatten, leases, opening, orders, protection, tasks, trading, unprotected
 from positions.exchange.paper import PaperExchange
+from positions.intents import Cause, Intent, client_order_id
 from positions.models import Fill, Order, PaperBalance, PaperOrder, Position, PositionManagementDecision
-from positions.orders import Cause, Intent, client_order_id
 from positions.risk import Denied
 from tests.support.clocks import SteppingClock
 from tests.support.factories import ALWAYS, make_schedule

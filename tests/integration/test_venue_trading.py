@@ -10,8 +10,8 @@ import pytest
 
 from positions import opening, orders, protection, trading
 from positions.exchange import calling
+from positions.intents import Cause, Intent
 from positions.models import Order, Position
-from positions.orders import Cause, Intent
 from positions.risk import Denied
 from positions.simulator.faults import Trouble
 from tests.support import queue

@@ -10,8 +10,8 @@ from monitoring import closes, engine, handlers, intervals
 from monitoring.analyst.contract import TradePlan
 from monitoring.models import Signal, SignalAnalysis, WorkflowSchedule
 from positions import opening
+from positions.intents import Cause
 from positions.models import Order, Position
-from positions.orders import Cause
 from tests.support.clocks import START_MS, SteppingClock
 from tests.support.factories import NEVER, candle, flat_window, make_instruments, make_profile, make_signal, make_trader
 
