@@ -16,7 +16,7 @@ from monitoring import candles, clock, events, schedules
 from monitoring.models import Trader
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
-from positions import gate, orders, sizing, trading, venue
+from positions import booking, gate, orders, sizing, trading, venue
 from positions.exchange.contract import BUY, Held
 from positions.intents import Cause
 from positions.models import ExchangeAccount, Order, Position, TradingProfile
@@ -54,8 +54,11 @@ def adopt_trades(position: Position, *, now: datetime) -> bool:
     there = held.quantity if held else Decimal(0)
     if not signed or position.sign * position.contracts + sum(signed) != there or there * position.sign < 0:
         return False
-    for exchange_order_id, rows in outside.items():
-        orders.take_over(position, exchange_order_id, rows)
+    try:
+        for exchange_order_id, rows in outside.items():
+            orders.take_over(position, exchange_order_id, rows)
+    except booking.Overfilled:  # it was turned to its other side and back
+        return False
     if not trading.settle(position, reason="closed at the exchange", now=now):
         trading.keep_safe(position, cause=Cause(Order.Cause.RECONCILIATION, f"adopt-{clock.to_ms(now)}"), now=now)
     return True

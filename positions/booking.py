@@ -3,6 +3,8 @@ What a venue says of an order, written down: its status and its fills, each once
 
 A fee that is taken out of what was bought leaves less to sell. Only whole steps of it can be sold again; what is over
 (dust) stays in the wallet and counts as a cost.
+
+Overfilled   an exit has filled more than is known to be held: what it sold besides is not booked yet
 """
 
 from __future__ import annotations
@@ -27,11 +29,20 @@ FINAL = (Status.FILLED, Status.CANCELED, Status.REJECTED)
 AMOUNTS = ["contracts", "initial_contracts", "cost", "entry_price", "realized_pnl", "fees"]
 
 
+class Overfilled(Exception):
+    """An exit has filled more than is known to be held."""
+
+
 def absorb(order: Order, report: OrderReport, trades: Sequence[TradeReport], *, now: datetime) -> Order:
-    """Record what the venue says of an order, with the fills that are new; the position follows them exactly."""
+    """
+    Record what the venue says of an order, with the fills that are new; the position follows them exactly.
+
+    :raises Overfilled: if the position would turn to its other side, which no order of ours can make it
+    """
     with transaction.atomic():
         position, order = _locked(order)
         before = order.status
+        _check_size(order, position, trades)
         instrument = Instrument.objects.filter(market=position.market, symbol=position.symbol).first() if trades else None
         for trade in trades:
             _book(order, position, trade, instrument)
@@ -68,6 +79,15 @@ def _locked(order: Order) -> tuple[Position, Order]:
     position = Position.objects.select_for_update(no_key=True).get(id=order.position_id)
     rows = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("account", "position__trader")
     return position, rows.get(id=order.id)
+
+
+def _check_size(order: Order, position: Position, trades: Sequence[TradeReport]) -> None:
+    if order.leg in Order.ADDS_EXPOSURE:
+        return
+    booked = set(Fill.objects.filter(order=order).values_list("exchange_trade_id", flat=True))
+    filled = sum((trade.quantity for trade in trades if trade.trade_id not in booked), Decimal(0))
+    if filled > position.contracts:
+        raise Overfilled(f"it has filled {filled:f}, and {position.contracts:f} is known to be held")
 
 
 def _average(trades: Sequence[TradeReport]) -> Decimal | None:

@@ -7,9 +7,11 @@ Runs before every decision on a close and bears to run twice: fills are booked o
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import QuerySet
@@ -17,9 +19,13 @@ from django.db.models import QuerySet
 from monitoring.handlers import Close
 from positions import following, venue
 from positions.exchange import paper
+from positions.exchange.contract import ExchangeError
 from positions.models import ExchangeAccount, Order, Position
 
 logger = logging.getLogger(__name__)
+
+LEFT_ALONE_S = 30.0  # real time
+_left_alone_until: dict[UUID, float] = {}  # monotonic, of this process
 
 # Our live orders whose state at the paper exchange is another: filled by this close, or by one whose worker died.
 CHANGED = """
@@ -52,9 +58,26 @@ def on_close(close: Close, now: datetime) -> None:
             following.follow_order(order, now=now)
     for account in _at_exchanges(close):
         with _one_of_many(f"account {account.name}"):
-            following.follow(account, venue.at_venue(account), now=now, symbols=symbols)
+            _follow(account, symbols=symbols, now=now)
     with connection.cursor() as cursor:
         cursor.execute(VALUE, [close.interval, close.open_time, close.market, symbols])
+
+
+def _follow(account: ExchangeAccount, *, symbols: Collection[str], now: datetime) -> None:
+    """
+    Follow what filled at an exchange, unless it has just left this process without an answer.
+
+    Everybody's decisions on this close wait meanwhile, and a call to an exchange that hangs takes ten seconds: it is left to
+    reconciliation, which every minute has a job of its own.
+    """
+    if time.monotonic() < _left_alone_until.get(account.id, 0.0):
+        return
+    try:
+        there = venue.at_venue(account)
+    except ExchangeError:
+        _left_alone_until[account.id] = time.monotonic() + LEFT_ALONE_S
+        raise
+    following.follow(account, there, now=now, symbols=symbols)
 
 
 def _at_exchanges(close: Close) -> QuerySet[ExchangeAccount]:

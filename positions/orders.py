@@ -168,7 +168,21 @@ def absorb(order: Order, report: OrderReport, exchange: Exchange) -> Order:
         trades = exchange.trades(symbol=order.position.symbol, report=report) if report.filled else []
     except ExchangeError as error:
         return _finish(order, Status.UNKNOWN, error=str(error))
-    return booking.absorb(order, report, trades, now=clock.now())
+    try:
+        return booking.absorb(order, report, trades, now=clock.now())
+    except booking.Overfilled:
+        _refresh_what_adds(order)
+    try:
+        return booking.absorb(order, report, trades, now=clock.now())
+    except booking.Overfilled as error:  # somebody bought besides us: reconciliation tells, and asks again
+        return _finish(order, Status.UNKNOWN, error=str(error))
+
+
+def _refresh_what_adds(order: Order) -> None:
+    """Ask about entries and adds of the same position whose answer is still out: what an exit sold is among them."""
+    adding = Order.objects.select_related("account", "position").filter(position=order.position_id, leg__in=Order.ADDS_EXPOSURE)
+    for found in adding.filter(status__in=(Status.SENT, Status.UNKNOWN)):
+        refresh(found)
 
 
 def _not_there(order: Order, exchange: Exchange) -> Order:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from positions import opening, orders, protection, trading
+from positions import closes, opening, orders, protection, trading
 from positions.exchange import calling
 from positions.intents import Cause, Intent
 from positions.models import Order, Position
@@ -123,6 +123,41 @@ class TestFutures:
         position.refresh_from_db()
         assert (position.status, position.close_reason, desk.held()) == ("closed", "stop", 0)
         assert desk.book.open_orders() == []
+
+    def test_a_stop_that_sold_what_an_add_bought_is_booked_after_it(self, desk: VenueDesk) -> None:
+        """The add's answer was lost, a former stop could not be taken away, and both stops fired before anybody looked."""
+        position = desk.open(size="2")
+        orders.place(Intent(position, "reduce", "sell", "market", Decimal(1), Cause(Order.Cause.RULE, "half")))
+        position.refresh_from_db()
+        desk.fail_orders(Trouble.ANSWER_LOST)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(orders, "clear", lambda order, until: order)  # its sender dies here
+            added = orders.place(Intent(position, "add", "buy", "market", Decimal(1), Cause(Order.Cause.RULE, "more")))
+        assert isinstance(added, Order)
+        assert (added.status, desk.held()) == ("unknown", 2)
+        desk.move("97")
+        stop = Order.objects.get(position=position, leg="stop")
+        assert orders.refresh(stop).status == "filled"
+        position.refresh_from_db()
+        assert (position.contracts, desk.held()) == (0, 0)
+        assert Order.objects.get(id=added.id).status == "filled"
+
+    def test_an_exchange_that_does_not_answer_holds_up_one_close_and_not_each(
+        self, desk: VenueDesk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        position = desk.open(size="2")
+        desk.move("97")
+        desk.fail(*[Trouble.LOST] * 50, method="GET")
+        desk.close(close="97", low="97")
+        desk.fail()
+        before = len(desk.wire.asked)
+        desk.close(close="97", low="97", opened="97")
+        assert len(desk.wire.asked) == before, "it was left alone"
+        monkeypatch.setattr(closes, "LEFT_ALONE_S", 0.0)
+        closes._left_alone_until.clear()
+        desk.close(close="97", low="97", opened="97")
+        position.refresh_from_db()
+        assert (position.status, position.close_reason) == ("closed", "stop")
 
     def test_a_stop_that_does_not_fit_is_mended_by_a_job_of_its_own(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
