@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
@@ -15,9 +16,10 @@ from monitoring.models import AuditLog, Event
 from positions import arming, credentials
 from positions.arming import ArmingError
 from positions.credentials import CredentialsError, Keys
-from positions.exchange.factory import exchange_for
+from positions.exchange.factory import MAKERS, exchange_for
 from positions.models import ExchangeAccount
-from positions.simulator.access import secret_of
+from positions.models.accounts import TRADED
+from positions.simulator.access import PASSPHRASE, secret_of
 from positions.simulator.gateway import Gateway
 from tests.support.clocks import SteppingClock
 from tests.support.factories import make_account, make_user
@@ -63,6 +65,10 @@ class TestCredentials:
         settings.CREDENTIALS_KEY = "second"
         with pytest.raises(CredentialsError, match="another CREDENTIALS_KEY"):
             credentials.opened(sealed)
+
+    def test_keys_of_before_there_were_passphrases_can_be_read(self) -> None:
+        sealed = credentials._cipher().encrypt(b'["a", "b"]')
+        assert credentials.opened(sealed) == Keys("a", "b", "")
 
     def test_none_is_an_error_by_name(self) -> None:
         with pytest.raises(CredentialsError, match="no API key"):
@@ -128,6 +134,24 @@ class TestPage:
         settings.CLOCK_SPEED = Decimal(20)
         with pytest.raises(ArmingError, match="clock"):
             arming.arm(account, cap="1", name=account.name, reason="why not", actor=arming.Actor("x", "cli"), now=clock.now)
+
+
+def test_a_key_of_okx_comes_with_its_passphrase(browser: Client, clock: SteppingClock) -> None:
+    account = make_venue_account(make_user(), market="okx", armed=False)
+    assert 'name="passphrase"' in browser.get(reverse("desk:account", args=[account.id])).content.decode()
+    assert "passphrase" in act(browser, account, action="keys", api_key="k9", secret=secret_of("k9"))
+    assert account.api_key_hint == ""
+    act(browser, account, action="keys", api_key="k9", secret=secret_of("k9"), passphrase=PASSPHRASE)
+    assert credentials.opened(account.credentials) == Keys("k9", secret_of("k9"), PASSPHRASE)
+    assert "The exchange says 100000.00 USDT" in act(browser, account, action="arm", cap="1000", name=account.name, reason="let it trade")
+
+
+def test_what_can_be_chosen_can_be_traded() -> None:
+    assert {(kind, market) for kind, markets in TRADED.items() for market in markets} == set(MAKERS)
+    for kind in TRADED:
+        with pytest.raises(ValidationError, match="this version trades"):
+            ExchangeAccount(name="x", kind=kind, market="polymarket").clean()
+    ExchangeAccount(name="x", kind="paper", market="polymarket").clean()
 
 
 def test_a_paper_account_is_never_armed(clock: SteppingClock) -> None:
