@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from monitoring.simulator.rest import RestError
@@ -52,11 +52,48 @@ def secret_of(key: str) -> str:
     return f"secret-of-{key}"
 
 
+class Access(Protocol):
+    """One exchange's ways."""
+
+    @property
+    def time_paths(self) -> tuple[str, ...]:
+        """Where anybody may ask for the time."""
+
+    @property
+    def troubles(self) -> Mapping[Trouble, tuple[int, int, str]]:
+        """What it says when something goes wrong: HTTP status, its own code, and words."""
+
+    @property
+    def too_many_orders(self) -> tuple[int, int, str]:
+        """What it says beyond the limit of orders."""
+
+    def time(self, now: int) -> Any:
+        """The body that tells the time."""
+
+    def wait_headers(self, wait_s: int, now: int) -> Mapping[str, str]:
+        """How it says for how long it wants to be left alone."""
+
+    def is_order(self, method: str, path: str) -> bool:
+        """Whether a request counts as a new order."""
+
+    def key(self, request: Request) -> str:
+        """Whose request it is."""
+
+    def checked(self, request: Request, now: int) -> dict[str, Any]:
+        """The parameters of a request whose key, signature and time are right. :raises RestError:"""
+
+    def error(self, error: RestError, request: Request, now: int) -> Answer:
+        """An error in its own form."""
+
+    def done(self, found: Any, now: int) -> Answer:
+        """A good answer in its own form."""
+
+
 class BinanceAccess:
     """Spot and USD-M futures."""
 
-    time_paths: tuple[str, ...] = ("/api/v3/time", "/fapi/v1/time")
-    troubles: Mapping[Trouble, tuple[int, int, str]] = {
+    time_paths = ("/api/v3/time", "/fapi/v1/time")
+    troubles = {
         Trouble.SERVER_ERROR: (503, -1000, "Unknown error, please check your request or try again later."),
         Trouble.TIMEOUT: (408, -1007, "Timeout waiting for response from backend server. Send status unknown."),
         Trouble.REJECTED: (400, -2010, "Account has insufficient balance for requested action."),
@@ -81,7 +118,6 @@ class BinanceAccess:
         return request.headers.get("x-mbx-apikey", "")
 
     def checked(self, request: Request, now: int) -> dict[str, str]:
-        """The parameters of a request whose key, signature and time are right. :raises RestError:"""
         key = self.key(request)
         if not key:
             raise RestError(401, -2014, "API-key format invalid.")
@@ -106,7 +142,7 @@ class BinanceAccess:
         return Answer(200, found, {"X-MBX-USED-WEIGHT-1M": "1"})
 
 
-class BybitAccess(BinanceAccess):
+class BybitAccess:
     """The unified account."""
 
     time_paths = ("/v5/market/time",)
@@ -156,7 +192,7 @@ class BybitAccess(BinanceAccess):
         return {"retCode": code, "retMsg": message, "result": result, "retExtInfo": {}, "time": now}
 
 
-class OkxAccess(BinanceAccess):
+class OkxAccess:
     """The trading account, whose every key has the same passphrase here."""
 
     time_paths = ("/api/v5/public/time",)
@@ -215,7 +251,7 @@ class OkxAccess(BinanceAccess):
         return Answer(200, {"code": "0", "msg": "", "data": found}, {})
 
 
-def trouble_of(access: BinanceAccess, fault: Fault, trouble: Trouble, request: Request, now: int) -> Answer:
+def trouble_of(access: Access, fault: Fault, trouble: Trouble, request: Request, now: int) -> Answer:
     """The answer that names a trouble, in the exchange's own form."""
     status, code, message = access.troubles[trouble]
     is_wait = trouble in (Trouble.TOO_MANY, Trouble.BANNED)

@@ -21,7 +21,7 @@ from monitoring.simulator.market import GRID_MS, Listing, Market
 from monitoring.simulator.rest import RestError
 
 from . import okx
-from .access import Answer, BinanceAccess, BybitAccess, OkxAccess, Request, trouble_of
+from .access import Access, Answer, BinanceAccess, BybitAccess, OkxAccess, Request, trouble_of
 from .binance import BinanceApi
 from .books import Book
 from .bybit import BybitApi
@@ -44,7 +44,7 @@ class Faults(Protocol):
 class Venue:
     """One exchange: how it lets in, what it offers, and whether it lends."""
 
-    access: BinanceAccess
+    access: Access
     api: Callable[[Book], Endpoints]
     is_futures: bool = True
 
@@ -151,7 +151,7 @@ class Gateway:
         delay_s = fault.delay_s if fault and trouble is Trouble.SLOW else 0.0
         return replace(found, is_cut=trouble is Trouble.ANSWER_LOST, delay_s=delay_s)
 
-    def _not_done(self, access: BinanceAccess, fault: Fault, trouble: Trouble, request: Request, now: int) -> Answer | None:
+    def _not_done(self, access: Access, fault: Fault, trouble: Trouble, request: Request, now: int) -> Answer | None:
         """The answer to a request that gets no further; None when it does."""
         if trouble is Trouble.LOST:
             return Answer(200, {}, {}, is_cut=True)
@@ -159,7 +159,7 @@ class Gateway:
             self._quiet_until = time.monotonic() + MAINTENANCE_S
         return trouble_of(access, fault, trouble, request, now) if trouble in access.troubles else None
 
-    def _count(self, access: BinanceAccess, key: str, now: int) -> None:
+    def _count(self, access: Access, key: str, now: int) -> None:
         placed = self._placed.setdefault(key, deque())
         while placed and placed[0] <= now - 10_000:
             placed.popleft()
