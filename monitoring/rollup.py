@@ -50,7 +50,7 @@ ROLL_UP = f"INSERT INTO question_days ({KEYS}, {SUMS}) " + FIGURES.format(when="
 # From a moment on: the rest of its day and all that is not summed up yet as it is, the days between from the sums.
 UNSUMMED = FIGURES.format(when="a.created_at >= %(since)s AND (a.created_at < %(sums_from)s OR a.created_at >= %(sums_until)s)")
 SINCE = f"""
-SELECT {KEYS}, {SUMS} FROM question_days WHERE day >= %(first_whole_day)s
+SELECT {KEYS}, {SUMS} FROM question_days WHERE day >= %(first_whole_day)s AND day <= %(last_summed_day)s
  UNION ALL
 SELECT * FROM ({UNSUMMED}) unsummed
 """
@@ -95,9 +95,10 @@ def arguments(*, since: datetime) -> dict[str, datetime | date]:
         newest = cursor.fetchone()[0]
     first = since.date() if since == clock.midnight(since.date()) else since.date() + timedelta(days=1)
     if newest is None or newest < first:  # nothing of it is summed up
-        return {"since": since, "first_whole_day": date.max, "sums_from": since, "sums_until": since}
+        return {"since": since, "first_whole_day": first, "last_summed_day": date.min, "sums_from": since, "sums_until": since}
+    # A day that is summed up between this question and the statement is still read as it is: it is never counted twice.
     bounds = {"sums_from": clock.midnight(first), "sums_until": clock.midnight(newest + timedelta(days=1))}
-    return {"since": since, "first_whole_day": first, **bounds}
+    return {"since": since, "first_whole_day": first, "last_summed_day": newest, **bounds}
 
 
 def _roll(day: date) -> bool:

@@ -72,6 +72,16 @@ def test_what_is_summed_up_is_not_read_again(clock: SteppingClock) -> None:
     assert sum(row[1] for row in table.rows) == expected
 
 
+def test_a_day_that_is_summed_up_meanwhile_is_not_counted_twice(clock: SteppingClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_many(clock, days=4)
+    since = clock.now - timedelta(days=30)
+    known = rollup.arguments(since=since)
+    before = figures(since)
+    rollup.run(now=clock.now)
+    monkeypatch.setattr(rollup, "arguments", lambda since: known)
+    assert figures(since) == before
+
+
 def test_percentiles_are_at_most_a_step_too_high(clock: SteppingClock) -> None:
     trader = make_trader()
     signal = make_signal(trader)
