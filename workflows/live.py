@@ -24,8 +24,9 @@ from monitoring.indicators import Window
 from monitoring.intake import IntakeError, NewSignal
 from monitoring.models import Signal, Trader
 from monitoring.notifications import notify
-from workflows import fetching, polymarket
+from workflows import fetching, polymarket, rows
 from workflows.backfill import window_from_exchange
+from workflows.models import WorkflowExecution
 from workflows.nodes.contract import Catalogue, Key, NodeFailed, Raised, Row, Start, Wanted
 
 ANSWER_S = 50.0  # real time that a question may take; a node has a little more
@@ -103,6 +104,17 @@ class Live:
         with transaction.atomic():
             recording.keep(kept)
         return _fields(rows, [answers[question.id] for question in questions], [str(row.id) for row in kept])
+
+    def held_before(self, *, node: str) -> frozenset[str]:
+        """Out of the run at that close; where there was none, everything is new."""
+        if self.start.open_time is None:
+            return frozenset()
+        before = self.start.open_time - intervals.length_ms(self.start.interval)
+        with rows.system():
+            runs = WorkflowExecution.objects.filter(root_id=self.owner.root_id, user_id=self.owner.user_id, candle_time=before)
+            outputs = runs.filter(interval=self.start.interval, is_trial=False).values_list("outputs", flat=True).first() or {}
+        signals = outputs.get(node, {}).get("signals", {}).get("items", [])
+        return frozenset(str(item["symbol"]) for item in signals)
 
     def raise_signals(self, wanted: Sequence[Wanted]) -> Sequence[Raised]:
         """Each once for its key; of a trader of the session's owner only. In a trial they are only looked at."""

@@ -24,6 +24,7 @@ from tests.support.processes import wait_until
 from tests.support.sessions import edge, graph_of, make_session, node
 from workflows import closes, execute, executions, rows, sessions, versions
 from workflows.models import WorkflowExecution, WorkflowSession
+from workflows.nodes import create_signal
 from workflows.nodes.contract import NodeFailed
 from workflows.sessions import Base
 
@@ -79,6 +80,27 @@ class TestAtCloses:
         assert signal.metadata["reasons"] == "BTCUSDT at 100"
         assert signal.metadata["session"] == str(session.root_id)
         assert run.outputs["signal"]["signals"]["items"][0]["id"] == str(signal.id)
+
+    def test_what_lasts_is_raised_once_until_it_comes_anew(self, ann: User, clock: SteppingClock) -> None:
+        trader = make_trader(user=ann, conditions=[], screened_since=clock.now)
+        activate(ann, clock, above=99, trader=trader)
+        counts = []
+        for number, price in enumerate(("100", "101", "102", "98", "100"), start=1):
+            closed(clock, "BTCUSDT", number=number, price=price)
+            counts.append(Signal.objects.count())
+        assert counts == [1, 1, 1, 1, 2]
+        held = all_executions()[1].outputs["signal"]["signals"]["items"]
+        assert held == [{"symbol": "BTCUSDT", "side": "long", "id": "", "note": create_signal.STILL}]
+
+    def test_or_at_every_close_if_it_is_to_be(self, ann: User, clock: SteppingClock) -> None:
+        trader = make_trader(user=ann, conditions=[], screened_since=clock.now)
+        graph = graph_of(above=99, trader=trader)
+        graph["nodes"][-1]["data"]["settings"]["again"] = True
+        made = make_session(ann, graph=graph)
+        sessions.activate(user=ann, root=made.root_id, now=clock.now, actor=OLGA)
+        for number in (1, 2, 3):
+            closed(clock, "BTCUSDT", number=number)
+        assert Signal.objects.count() == 3
 
     def test_whatever_is_delivered_twice_runs_once(self, ann: User, clock: SteppingClock) -> None:
         trader = make_trader(user=ann, conditions=[], screened_since=clock.now)

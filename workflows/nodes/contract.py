@@ -169,6 +169,9 @@ class Context(Protocol):
     def ask(self, rows: Sequence[Row], *, form: Form, model: str, node: str) -> Sequence[Mapping[str, Any] | None]:
         """The fields of an answer for each row; None where there was no decision."""
 
+    def held_before(self, *, node: str) -> frozenset[str]:
+        """The symbols that this node had for signals at the close before this one; none when a run was not started by a close."""
+
     def raise_signals(self, wanted: Sequence[Wanted]) -> Sequence[Raised]:
         """Raise signals, each once for its key."""
 

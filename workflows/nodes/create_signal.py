@@ -1,4 +1,4 @@
-"""Raises a signal for a trader on every row; its workflow and the risk gate decide what becomes of it."""
+"""Raises a signal for a trader on every row that is new; its workflow and the risk gate decide what becomes of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from .contract import SIGNALS, Call, NodeType, Port, Row, Settings, Value, Wanted
+from .contract import SIGNALS, Call, NodeType, Port, Raised, Row, Settings, Value, Wanted
 from .fields import Side
+
+STILL = "it was so at the close before: none was raised again"
 
 
 class CreateSignal(Settings):
@@ -18,18 +20,26 @@ class CreateSignal(Settings):
     trader: Annotated[UUID, Field(json_schema_extra={"format": "trader"})]
     side: Side = "long"
     reasons: Annotated[str, Field(max_length=500, json_schema_extra={"format": "textarea"})] = ""
+    again: Annotated[bool, Field(title="Raise again at every close while it lasts")] = False
 
 
 def run(call: Call) -> Mapping[str, Value]:
-    """Each node raises one signal for a symbol and a close, however often it runs."""
+    """
+    Each node raises one signal for a symbol and a close, however often it runs; and none for what it had at the close before, unless
+    it is to be raised again.
+    """
     settings, start = call.settings, call.context.start
+    held = frozenset() if settings.again else call.context.held_before(node=call.node)
     wanted = []
     for row in call.rows():
+        if row.symbol in held:
+            continue
         at = row.open_time if row.open_time is not None else start.open_time or start.at_ms
         key = f"{call.node}:{row.market}:{row.symbol}:{row.interval}:{at}"
         reasons = filled(settings.reasons, row) or row.texts.get("why", "")
         wanted.append(Wanted(str(settings.trader), row.symbol, settings.side, key, row, reasons))
-    return {"signals": list(call.context.raise_signals(wanted)) if wanted else []}
+    lasting = [Raised(row.symbol, settings.side, note=STILL) for row in call.rows() if row.symbol in held]
+    return {"signals": [*(call.context.raise_signals(wanted) if wanted else ()), *lasting]}
 
 
 def filled(text: str, row: Row) -> str:
