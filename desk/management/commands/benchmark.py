@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Iterable
 from typing import Any
@@ -74,6 +75,7 @@ class Command(BaseCommand):
         for done in history.fill(decisions=options["decisions"], now=clock.now()):
             self.stdout.write(done)
             self.stdout.flush()
+        logging.getLogger("django.request").setLevel(logging.CRITICAL)  # what an owner may not open is tried as well
         administrator, owner = User.objects.create_superuser("benchmark"), User.objects.get(username="owner1")
         self._table("an administrator, no day summed up", pages.unsummed(who=administrator))
         while rollup.run(now=clock.now()):
