@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from tests.support.browser import chromium, login, wait_for
 from tests.support.processes import ROOT, RunningDesk, running_desk, wait_until
@@ -85,7 +85,12 @@ def _sessions(desk: RunningDesk, page: Page, theme: str) -> None:
 
 
 def _show(page: Page, url: str) -> None:
-    page.goto(url)
+    try:
+        page.goto(url)
+    except Error as error:  # the page before, a position's, was just reading itself again
+        if "ERR_ABORTED" not in error.message:
+            raise
+        page.goto(url)
     wait_for(page, "() => document.getElementById('s-clock').textContent !== '–'")
     if page.locator("#chart, .curve").count():
         wait_for(page, "() => document.querySelectorAll('canvas').length > 0 || document.querySelector('.curve.empty, .empty')")

@@ -37,11 +37,20 @@ export class Chart {
     if (this.data) this.draw(this.data, false);
   }
 
+  // Whether the candle before the forming one is not drawn yet.
+  isBehind() {
+    const [before, last] = this.data?.candles.slice(-2) ?? [];
+    return Boolean(this.forming && last && this.forming.time - last.time > last.time - before.time);
+  }
+
   // The candle that is still open, in grey; it is gone as soon as the closed one is there.
   form(candle) {
     this.forming = candle;
     const last = this.data?.candles.at(-1)?.time;
+    if (this.greyed !== undefined && this.greyed !== candle?.time) this.candles.setData(this.data.candles); // the one before is closed by now
+    this.greyed = undefined;
     if (!candle || last === undefined || candle.time <= last) return;
+    this.greyed = candle.time;
     this.node.dataset.forming = candle.time;
     const grey = token("--fg3");
     this.candles.update({ ...candle, color: grey, wickColor: grey, borderColor: grey });

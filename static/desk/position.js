@@ -25,4 +25,4 @@ on("events", (events) => {
   }, 500);
 });
 
-refresh(true).then(() => follow(chart, page.dataset)).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });
+refresh(true).then(() => follow(chart, page.dataset, () => refresh(false))).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });

@@ -59,4 +59,4 @@ on("events", (events) => {
   pending = setTimeout(() => { pending = 0; refresh(false).catch(() => {}); }, 300);
 });
 
-refresh(true).then(() => follow(chart, page.dataset)).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });
+refresh(true).then(() => follow(chart, page.dataset, () => refresh(false))).catch((error) => { document.getElementById("chart").textContent = `The chart could not be loaded: ${error.message}`; });
