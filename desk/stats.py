@@ -88,7 +88,8 @@ TABLES = {
 
 
 TARGETS = f"""
-SELECT coalesce(sum(questions), 0), sum(failed), sum(latency_ms) / sum(questions), sum(tokens), sum(counted)
+SELECT coalesce(sum(questions), 0), sum(failed), sum(latency_ms) / nullif(sum((SELECT sum(n) FROM unnest(latency_counts) n)), 0),
+       sum(tokens), sum(counted)
   FROM ({rollup.SINCE}) f WHERE asked_model AND (%(user)s::uuid IS NULL OR user_id = %(user)s)
 """
 ERROR_RATE_PCT, MEAN_LATENCY_S, TOKENS_EACH = 1.0, 5.0, 1100  # what a model should keep to
@@ -146,7 +147,7 @@ def targets(*, since: datetime, days: int, user_id: UUID | None) -> list[Target]
         asked, failed, latency_ms, tokens, counted = cursor.fetchone()
     if not asked:
         return []
-    error_pct, mean_s = 100 * failed / asked, float(latency_ms) / 1000
+    error_pct, mean_s = 100 * failed / asked, float(latency_ms or 0) / 1000  # none: nothing went out to a model
     each = float(tokens) / counted if counted else None
     return [
         Target("Error rate", f"{error_pct:.2f} %", f"under {ERROR_RATE_PCT:.0f} %", error_pct < ERROR_RATE_PCT),

@@ -7,6 +7,7 @@ cost are the exchange's; no fill is made up for it.
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,7 +17,7 @@ from monitoring import candles, clock, events, schedules
 from monitoring.models import Trader
 from monitoring.models.schedules import WorkflowType
 from monitoring.notifications import notify
-from positions import booking, gate, orders, sizing, trading, venue
+from positions import gate, orders, sizing, trading, venue
 from positions.exchange.contract import BUY, Held
 from positions.intents import Cause
 from positions.models import ExchangeAccount, Order, Position, TradingProfile
@@ -54,11 +55,10 @@ def adopt_trades(position: Position, *, now: datetime) -> bool:
     there = held.quantity if held else Decimal(0)
     if not signed or position.sign * position.contracts + sum(signed) != there or there * position.sign < 0:
         return False
-    try:
-        for exchange_order_id, rows in outside.items():
-            orders.take_over(position, exchange_order_id, rows)
-    except booking.Overfilled:  # it was turned to its other side and back
-        return False
+    if any(held < 0 for held in itertools.accumulate((position.sign * amount for amount in signed), initial=position.contracts)):
+        return False  # it was turned to its other side and back
+    for exchange_order_id, rows in outside.items():
+        orders.take_over(position, exchange_order_id, rows)
     if not trading.settle(position, reason="closed at the exchange", now=now):
         trading.keep_safe(position, cause=Cause(Order.Cause.RECONCILIATION, f"adopt-{clock.to_ms(now)}"), now=now)
     return True

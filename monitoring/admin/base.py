@@ -46,6 +46,7 @@ class RecordAdmin(OwnedAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # counts of everything that could be filtered
     paginator = EstimatingPaginator
+    change_list_template = "admin/record_list.html"
     when_field = ""
 
     def get_list_filter(self, request: HttpRequest) -> Any:
@@ -73,7 +74,6 @@ class LogAdmin(RecordAdmin):
 
     log_field = ""
     sortable_by = ()
-    change_list_template = "admin/log_list.html"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

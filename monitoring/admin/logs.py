@@ -33,7 +33,15 @@ LAST_DAY = "24h"
 
 
 class EstimatingPaginator(Paginator):
-    """PostgreSQL's estimate of a whole table that is large, and of anything else an exact count up to what pages reach."""
+    """
+    PostgreSQL's estimate of a whole table that is large, and of what is filtered an exact count up to what pages reach.
+
+    `reached` is where its pages end; the list says so.
+    """
+
+    @property
+    def reached(self) -> int:
+        return REACHED
 
     @cached_property
     def count(self) -> int:
@@ -44,8 +52,7 @@ class EstimatingPaginator(Paginator):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [query.model._meta.db_table])
                 estimate = cursor.fetchone()[0]
-            if estimate > WINDOW:
-                return int(estimate)
+            return int(estimate) if estimate > WINDOW else super().count
         return int(self.object_list.order_by()[: REACHED + 1].count())  # type: ignore[attr-defined]
 
     @cached_property
@@ -112,7 +119,6 @@ class LogList(ChangeList):
     """A list that looks for what is rare among the newest rows."""
 
     looked_back_to: datetime | None = None
-    reached = REACHED
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
         found = super().get_queryset(request, exclude_parameters)

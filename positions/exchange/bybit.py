@@ -147,9 +147,9 @@ class BybitLinear:
         return found
 
     def _executions(self, params: Mapping[str, Any]) -> list[ListedTrade]:
-        """Oldest first; Bybit lists the newest first."""
+        """Oldest first; Bybit lists the newest first, also of those of one millisecond."""
         rows = [row for row in self._pages("privateGetV5ExecutionList", {**params, "limit": 100}) if row["execType"] in TRADED]
-        return sorted((_trade(row) for row in rows), key=lambda found: found.trade.at_ms)
+        return sorted((_trade(row) for row in reversed(rows)), key=lambda found: found.trade.at_ms)
 
     def _pages(self, name: str, params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         cursor = ""

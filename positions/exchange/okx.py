@@ -166,8 +166,9 @@ class OkxSwap:
         return OrderReport(name, number, actual.status, actual.filled, actual.average_price, actual.fills_id)
 
     def _fills(self, name: str, params: Mapping[str, Any]) -> list[ListedTrade]:
-        """Oldest first; OKX lists the newest first."""
+        """Oldest first; OKX lists the newest first, also of those of one millisecond."""
         found = [self._trade(row) for row in self._pages(name, params, key="billId")]
+        found.reverse()
         return sorted(found, key=lambda one: one.trade.at_ms)
 
     def _trade(self, row: Mapping[str, Any]) -> ListedTrade:

@@ -5,10 +5,9 @@ clients. Besides, what is known to go wrong with ccxt and with each of them.
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +17,6 @@ from monitoring import closes
 from monitoring.models import Instrument
 from monitoring.simulator.market import LISTINGS, Market
 from monitoring.simulator.rest import RestError
-from positions.exchange import calling
 from positions.exchange.calling import WAIT_S
 from positions.exchange.contract import (
     BUY,
@@ -26,7 +24,6 @@ from positions.exchange.contract import (
     MARKET,
     SELL,
     STOP_MARKET,
-    Exchange,
     InsufficientFunds,
     OrderNotFound,
     OrderRequest,
@@ -38,60 +35,13 @@ from positions.exchange.factory import exchange_for
 from positions.exchange.paper import PaperExchange
 from positions.simulator.faults import Fault, Script, Trouble
 from positions.simulator.gateway import Gateway, MarketPrices
-from positions.simulator.okx import contract_value
 from tests.support.clocks import START_MS, SteppingClock
+from tests.support.exchanges import SYMBOL, Simulated, Venue, key_of, request, simulated
 from tests.support.factories import candle, make_account, make_instruments, make_user
 from tests.support.trading import LENGTH
-from tests.support.venues import ORDERS, Dial, Wire, make_venue_account, simulated_venue, symbol_at
+from tests.support.venues import ORDERS, make_venue_account, simulated_venue
 
-SYMBOL = "BTCUSDT"
 pytestmark = pytest.mark.django_db
-
-
-def request(side: str, type: str, quantity: str, **over: Any) -> OrderRequest:
-    return OrderRequest(uuid.uuid4().hex, over.pop("symbol", SYMBOL), side, type, Decimal(quantity), **over)
-
-
-@dataclass
-class Venue:
-    """A venue whose price a test moves."""
-
-    exchange: Exchange
-    move: Callable[[str], None]
-    is_spot: bool
-    fees_in_base: bool = False
-    symbol: str = SYMBOL
-
-    def request(self, side: str, type: str, quantity: str, **over: Any) -> OrderRequest:
-        return request(side, type, quantity, symbol=self.symbol, **over)
-
-
-@dataclass
-class Simulated(Venue):
-    gateway: Gateway = None  # type: ignore[assignment]
-    wire: Wire = None  # type: ignore[assignment]
-    market: str = ""
-
-    @property
-    def api(self) -> Any:
-        """The account, at the exchange."""
-        return self.gateway.api(_key(self), venue=self.market)
-
-
-def _simulated(clock: SteppingClock, settings: Any, market: str) -> Iterator[Simulated]:
-    dial = Dial()
-    gateway = Gateway(listings=LISTINGS, prices=dial, clock_ms=lambda: int(clock.now.timestamp() * 1000))
-    with simulated_venue(gateway, settings) as wire:
-        account = make_venue_account(make_user(), market=market)
-
-        def move(price: str) -> None:
-            clock.to(int(clock.now.timestamp() * 1000) + 1000)
-            dial.turn(price)
-            clock.to(int(clock.now.timestamp() * 1000) + 1000)
-
-        is_spot = market == "binance"
-        at = {"gateway": gateway, "wire": wire, "market": market, "symbol": symbol_at(market)}
-        yield Simulated(exchange_for(account), move, is_spot, fees_in_base=is_spot, **at)
 
 
 def _paper(clock: SteppingClock, market: str) -> Venue:
@@ -115,22 +65,22 @@ def venue(request: pytest.FixtureRequest, clock: SteppingClock, settings: Any) -
     if request.param.startswith("paper"):
         yield _paper(clock, "binance" if request.param.endswith("spot") else "binance_futures")
     else:
-        yield from _simulated(clock, settings, request.param)
+        yield from simulated(clock, settings, request.param)
 
 
 @pytest.fixture(params=["binance_futures", "bybit", "okx"])
 def perpetual(request: pytest.FixtureRequest, clock: SteppingClock, settings: Any) -> Iterator[Simulated]:
-    yield from _simulated(clock, settings, request.param)
+    yield from simulated(clock, settings, request.param)
 
 
 @pytest.fixture
 def spot(clock: SteppingClock, settings: Any) -> Iterator[Simulated]:
-    yield from _simulated(clock, settings, "binance")
+    yield from simulated(clock, settings, "binance")
 
 
 @pytest.fixture
 def futures(clock: SteppingClock, settings: Any) -> Iterator[Simulated]:
-    yield from _simulated(clock, settings, "binance_futures")
+    yield from simulated(clock, settings, "binance_futures")
 
 
 class TestContract:
@@ -362,113 +312,13 @@ class TestKnownTraps:
                 perpetual.exchange.place(perpetual.request(BUY, MARKET, "1"))
             text = f"{raised.value!r} {raised.value.__cause__!r}"
             assert "signature" not in text
-            assert _key(perpetual) not in text
+            assert key_of(perpetual) not in text
 
     def test_a_wrong_key_is_refused_by_name(self, perpetual: Simulated) -> None:
         perpetual.exchange._caller._client.secret = "wrong"
         with pytest.raises(Rejected) as refused:
             perpetual.exchange.balance()
         assert refused.value.code == "credentials"
-
-
-class TestBybitAndOkx:
-    """What is different there."""
-
-    @pytest.fixture
-    def bybit(self, clock: SteppingClock, settings: Any) -> Iterator[Simulated]:
-        yield from _simulated(clock, settings, "bybit")
-
-    @pytest.fixture
-    def okx(self, clock: SteppingClock, settings: Any) -> Iterator[Simulated]:
-        yield from _simulated(clock, settings, "okx")
-
-    def test_an_order_that_was_taken_and_is_not_matched_yet_is_asked_for_again(self, bybit: Simulated, monkeypatch: Any) -> None:
-        """Their answers only say that an order was taken."""
-        real, calls = bybit.api._routes["GET", "/v5/order/history"], iter(range(100))
-        monkeypatch.setitem(bybit.api._routes, ("GET", "/v5/order/history"), lambda *a: {"list": []} if next(calls) < 1 else real(*a))
-        monkeypatch.setattr(calling, "LISTING_PAUSE_S", 0)
-        report = bybit.exchange.place(bybit.request(BUY, MARKET, "1"))
-        assert report.status == "open", "taken, and not listed yet: it is not called rejected"
-        assert bybit.exchange.order(symbol=SYMBOL, client_order_id=report.client_order_id).status == "filled"
-
-    @pytest.mark.parametrize("trouble", [Trouble.TOO_MANY, Trouble.REJECTED, Trouble.LOST, Trouble.MAINTENANCE])
-    def test_an_order_that_was_taken_is_never_called_refused(self, perpetual: Simulated, trouble: Trouble) -> None:
-        """When it can't be asked what became of it: else a stop rests that nobody knows."""
-        if perpetual.market == "binance_futures":
-            pytest.skip("its answer tells at once")
-        perpetual.exchange.place(perpetual.request(BUY, MARKET, "2"))
-        stop = perpetual.request(SELL, LIMIT, "1", price=Decimal(105), reduce_only=True)
-        perpetual.gateway.faults = Script([Fault(trouble)] * 9, method="GET")
-        with pytest.raises(Unclear):
-            perpetual.exchange.place(stop)
-        assert perpetual.api.book.find(SYMBOL, client_id=stop.client_order_id)
-
-    def test_a_market_order_that_goes_on_is_unclear(self, okx: Simulated, monkeypatch: Any) -> None:
-        real = okx.api._routes["GET", "/api/v5/trade/order"]
-        monkeypatch.setitem(
-            okx.api._routes, ("GET", "/api/v5/trade/order"), lambda *a: [{**real(*a)[0], "state": "live", "accFillSz": "0"}]
-        )
-        monkeypatch.setattr(calling, "LISTING_PAUSE_S", 0)
-        with pytest.raises(Unclear):
-            okx.exchange.place(okx.request(BUY, MARKET, "1"))
-
-    def test_an_id_of_bybit_is_taken_for_ever(self, bybit: Simulated) -> None:
-        asked = bybit.request(BUY, MARKET, "1")
-        bybit.exchange.place(asked)
-        with pytest.raises(Unclear):
-            bybit.exchange.place(asked)
-        assert bybit.exchange.held(symbol=SYMBOL).quantity == 1
-
-    def test_sizes_of_okx_are_in_contracts(self, okx: Simulated) -> None:
-        okx.exchange.place(okx.request(BUY, MARKET, "2"))
-        sent = json.loads(next(body for method, path, body in okx.wire.asked if path == "/api/v5/trade/order" and method == "POST"))
-        assert Decimal(sent["sz"]) * contract_value(LISTINGS[SYMBOL]) == 2
-        assert okx.exchange.held(symbol=okx.symbol).quantity == 2
-
-    def test_a_stop_names_its_direction_and_never_a_price(self, bybit: Simulated) -> None:
-        bybit.exchange.place(bybit.request(SELL, MARKET, "2"))
-        bybit.exchange.place(bybit.request(BUY, STOP_MARKET, "2", trigger_price=Decimal(105), reduce_only=True))
-        created = [json.loads(body) for method, path, body in bybit.wire.asked if path == "/v5/order/create"][-1]
-        assert (created["triggerDirection"], created["reduceOnly"], created["orderType"]) == (1, True, "Market")
-        assert "price" not in created
-        bybit.move("106")
-        assert bybit.exchange.held(symbol=SYMBOL).quantity == 0
-
-    def test_another_margin_mode_is_refused_and_not_changed(self, bybit: Simulated) -> None:
-        """It is set for the whole account there, with all that others hold."""
-        bybit.api.margin_mode = "REGULAR_MARGIN"
-        with pytest.raises(Rejected) as refused:
-            bybit.exchange.place(bybit.request(BUY, MARKET, "1"))
-        assert refused.value.code == "margin_mode"
-        assert bybit.exchange.held(symbol=SYMBOL).quantity == 0
-
-    def test_long_short_mode_is_refused(self, okx: Simulated) -> None:
-        okx.api.position_mode = "long_short_mode"
-        with pytest.raises(Rejected) as refused:
-            okx.exchange.place(okx.request(BUY, MARKET, "1"))
-        assert refused.value.code == "hedge_mode"
-
-    @pytest.mark.parametrize("count", [130])
-    def test_listings_are_read_to_their_end(self, perpetual: Simulated, count: int) -> None:
-        since = int(perpetual.gateway._clock_ms())
-        for _ in range(count):
-            perpetual.exchange.place(perpetual.request(BUY, MARKET, "0.1"))
-        trades = perpetual.exchange.trades_since(symbol=perpetual.symbol, since_ms=since)
-        assert (len(trades), len({found.trade.trade_id for found in trades})) == (count, count)
-        assert [found.trade.at_ms for found in trades] == sorted(found.trade.at_ms for found in trades)
-        assert sum(found.trade.quantity for found in trades) == perpetual.exchange.held(symbol=perpetual.symbol).quantity
-
-    def test_a_key_of_okx_needs_its_passphrase(self, okx: Simulated) -> None:
-        okx.exchange._caller._client.password = "wrong"
-        with pytest.raises(Rejected) as refused:
-            okx.exchange.balance()
-        assert refused.value.code == "credentials"
-
-    def test_a_market_that_is_not_traded_there_is_refused_by_name(self, bybit: Simulated) -> None:
-        account = make_venue_account(make_user(), market="bybit_spot")
-        with pytest.raises(Rejected) as refused:
-            exchange_for(account)
-        assert refused.value.code == "not_supported"
 
 
 class TestSimulatedExchange:
@@ -507,7 +357,3 @@ class TestSimulatedExchange:
         with pytest.raises(Throttled) as throttled:
             futures.exchange.place(request(BUY, MARKET, "0.06"))
         assert throttled.value.wait_s == 10
-
-
-def _key(venue: Simulated) -> str:
-    return str(venue.exchange._caller._client.apiKey)  # type: ignore[attr-defined]

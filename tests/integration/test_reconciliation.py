@@ -142,6 +142,16 @@ class TestDrift:
         assert (closed.status, closed.close_reason) == ("closed", "closed at the exchange")
         assert abs(closed.realized_pnl - closed.fees - (desk.book.wallet["USDT"] - 100_000)) < Decimal("0.000001")
 
+    def test_what_turned_it_over_and_back_is_never_booked(self, desk: VenueDesk, settings: Any) -> None:
+        settings.UNKNOWN_AT_EXCHANGE = "adopt"
+        position = desk.open(size="2")
+        other = exchange_for(desk.account)
+        other.place(OrderRequest(uuid.uuid4().hex, desk.symbol, "sell", MARKET, Decimal(3)))
+        other.place(OrderRequest(uuid.uuid4().hex, desk.symbol, "buy", MARKET, Decimal(2)))
+        assert "quantity" in [problem.code for problem in reconcile(desk).problems]
+        assert fresh(position).contracts == 2
+        assert not Order.objects.filter(cause="reconciliation", cause_id__startswith="outside").exists()
+
     def test_what_no_listed_fill_explains_is_never_booked(self, desk: VenueDesk) -> None:
         position = desk.open(size="2")
         desk.book.holdings["BTCUSDT"].amount = Decimal("0.5")

@@ -93,6 +93,14 @@ def test_percentiles_are_at_most_a_step_too_high(clock: SteppingClock) -> None:
     assert row["mean ms"] == 2512 or row["mean ms"] == 2513
 
 
+def test_what_never_went_out_has_no_latency(clock: SteppingClock) -> None:
+    trader = make_trader()
+    ask(trader, clock.now - timedelta(minutes=2), latency_ms=2000)
+    ask(trader, clock.now - timedelta(minutes=1), latency_ms=None, outcome="halted")
+    shown = {one.name: one.value for one in stats.targets(since=clock.now - timedelta(days=1), days=1, user_id=None)}
+    assert (shown["Mean latency"], shown["Error rate"]) == ("2.0 s", "0.00 %")
+
+
 def test_a_day_is_summed_up_only_when_it_is_long_over_and_once(clock: SteppingClock) -> None:
     midnight = clock.now.replace(hour=0, minute=0, second=0, microsecond=0)
     ask(make_trader(), midnight - timedelta(minutes=1))
